@@ -1,0 +1,19 @@
+//! What Porthole's agent, edge and command line must agree on.
+//!
+//! Names and their grammars, the token, the reason table, the tunnel protocol between edge and agent, TLS roles, and
+//! the process plumbing (configuration files, clock, lifecycle, telemetry) that both daemons share. Nothing here knows
+//! libvirt, SQL or RFB, and nothing here decides whether somebody may open a console: that is the agent's.
+#![forbid(unsafe_code)]
+
+pub mod binding;
+pub mod clock;
+pub mod config;
+pub mod lifecycle;
+pub mod names;
+pub mod reason;
+pub mod secret;
+pub mod telemetry;
+pub mod tls;
+pub mod token;
+pub mod tunnel;
+pub mod watch;

@@ -1,0 +1,218 @@
+//! A daemon's life: ready, told to stop, drained, gone. The one place that knows signals and systemd.
+//!
+//! ```text
+//!            SIGTERM, SIGINT, or a server failed         deadline, or a second signal
+//!  running ─────────────────────────────────► draining ─────────────────────────────► aborted
+//!    │ SIGHUP: reload                            │ every task ended
+//!    └─ systemd: READY=1, WATCHDOG=1             └──────────────────► done
+//! ```
+//!
+//! Servers get a [`Shutdown`] and stop taking work when its soft token fires; what they have begun may go on until the
+//! hard token fires. What draining means is theirs.
+
+use std::future::Future;
+use std::io;
+use std::time::Duration;
+
+use sd_notify::NotifyState;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::time::{interval, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// How long tasks get to end after the hard token, before the process leaves anyway.
+const AFTER_HARD: Duration = Duration::from_secs(2);
+
+/// The two signals that a server listens to.
+#[derive(Debug, Clone, Default)]
+pub struct Shutdown {
+    /// Take nothing new; finish.
+    pub soft: CancellationToken,
+    /// Drop everything.
+    pub hard: CancellationToken,
+}
+
+/// How the process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Every task ended by itself.
+    Drained,
+    /// The deadline or a second signal cut some off.
+    Aborted,
+}
+
+/// Owns signals, tasks and the service manager's socket.
+#[derive(Debug)]
+pub struct Lifecycle {
+    shutdown: Shutdown,
+    tasks: TaskTracker,
+    reloads: watch::Receiver<u64>,
+}
+
+impl Lifecycle {
+    /// Takes over SIGTERM, SIGINT and SIGHUP. Needs a Tokio runtime.
+    pub fn start() -> io::Result<Self> {
+        let shutdown = Shutdown::default();
+        let (told, reloads) = watch::channel(0);
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut hangup = signal(SignalKind::hangup())?;
+        let tokens = shutdown.clone();
+        tokio::spawn(async move {
+            loop {
+                tokio::select! {
+                    _ = terminate.recv() => stop(&tokens, "SIGTERM"),
+                    _ = interrupt.recv() => stop(&tokens, "SIGINT"),
+                    _ = hangup.recv() => told.send_modify(|count| *count += 1),
+                }
+            }
+        });
+        Ok(Self { shutdown, tasks: TaskTracker::new(), reloads })
+    }
+
+    /// The two signals, for a server.
+    pub fn shutdown(&self) -> Shutdown {
+        self.shutdown.clone()
+    }
+
+    /// Changes whenever SIGHUP asks for a reload.
+    pub fn reloads(&self) -> watch::Receiver<u64> {
+        self.reloads.clone()
+    }
+
+    /// Runs a task that the end of the process waits for.
+    pub fn spawn<F>(&self, task: F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        drop(self.tasks.spawn(task));
+    }
+
+    /// Runs a server that must not end before it is told to: if it does, with an error or without, everything stops.
+    pub fn spawn_server<F, E>(&self, name: &'static str, server: F)
+    where
+        F: Future<Output = Result<(), E>> + Send + 'static,
+        E: std::error::Error + Send + 'static,
+    {
+        let shutdown = self.shutdown();
+        self.spawn(async move {
+            match server.await {
+                Ok(()) if shutdown.soft.is_cancelled() => {}
+                Ok(()) => tracing::error!(server = name, "ended unasked: stopping"),
+                Err(error) => tracing::error!(server = name, error = chain(&error), "failed: stopping"),
+            }
+            shutdown.soft.cancel();
+        });
+    }
+
+    /// A handle to run tasks from inside servers.
+    pub fn tasks(&self) -> TaskTracker {
+        self.tasks.clone()
+    }
+
+    /// Tells systemd that the service is up, and from now on that it is alive, if it asked for that.
+    pub fn ready(&self, status: &str) {
+        notify(&[NotifyState::Ready, NotifyState::Status(status)]);
+        if let Some(limit) = sd_notify::watchdog_enabled() {
+            let stop = self.shutdown.hard.clone();
+            drop(tokio::spawn(async move {
+                // Half the limit, as sd_watchdog_enabled(3) advises. A runtime that is stuck does not get here.
+                let mut ticks = interval((limit / 2).max(Duration::from_millis(100)));
+                while !stop.is_cancelled() {
+                    ticks.tick().await;
+                    notify(&[NotifyState::Watchdog]);
+                }
+            }));
+        }
+    }
+
+    /// Waits until the process is told to stop, then until its tasks have ended or `deadline` has passed.
+    pub async fn finish(self, deadline: Duration) -> Outcome {
+        self.shutdown.soft.cancelled().await;
+        notify(&[NotifyState::Stopping]);
+        self.tasks.close();
+        tokio::select! {
+            () = self.tasks.wait() => return Outcome::Drained,
+            () = self.shutdown.hard.cancelled() => {}
+            () = tokio::time::sleep(deadline) => tracing::warn!(?deadline, "not drained in time: cutting off the rest"),
+        }
+        self.shutdown.hard.cancel();
+        if timeout(AFTER_HARD, self.tasks.wait()).await.is_err() {
+            tracing::warn!(tasks = self.tasks.len(), "some tasks did not end");
+        }
+        Outcome::Aborted
+    }
+}
+
+/// An error and its causes on one line.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+fn stop(shutdown: &Shutdown, signal: &str) {
+    if shutdown.soft.is_cancelled() {
+        tracing::warn!(signal, "told to stop again: not waiting any longer");
+        shutdown.hard.cancel();
+    } else {
+        tracing::info!(signal, "told to stop: draining");
+        shutdown.soft.cancel();
+    }
+}
+
+fn notify(state: &[NotifyState<'_>]) {
+    // Without systemd there is nobody to tell.
+    if let Err(error) = sd_notify::notify(state) {
+        tracing::debug!(%error, "the service manager was not told");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_stopped_daemon_waits_for_its_tasks() {
+        let life = Lifecycle::start().unwrap();
+        let shutdown = life.shutdown();
+        let (done, finished) = tokio::sync::oneshot::channel();
+        let soft = shutdown.soft.clone();
+        life.spawn(async move {
+            soft.cancelled().await;
+            done.send(()).unwrap();
+        });
+        shutdown.soft.cancel();
+        assert_eq!(life.finish(Duration::from_mins(1)).await, Outcome::Drained);
+        finished.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn the_deadline_cuts_off_the_rest() {
+        let life = Lifecycle::start().unwrap();
+        let shutdown = life.shutdown();
+        let hard = shutdown.hard.clone();
+        life.spawn(async move { hard.cancelled().await });
+        shutdown.soft.cancel();
+        assert_eq!(life.finish(Duration::from_millis(20)).await, Outcome::Aborted);
+    }
+
+    #[tokio::test]
+    async fn a_server_that_ends_unasked_stops_the_daemon() {
+        let life = Lifecycle::start().unwrap();
+        life.spawn_server("test", async { Err::<(), _>(io::Error::other("port in use")) });
+        assert_eq!(life.finish(Duration::from_secs(5)).await, Outcome::Drained);
+    }
+
+    #[test]
+    fn a_chain_names_every_cause() {
+        let error = crate::config::LoadError::Read { path: "/x".into(), source: io::Error::other("broken") };
+        assert_eq!(chain(&error), "cannot read /x: broken");
+    }
+}

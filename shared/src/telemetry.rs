@@ -1,0 +1,73 @@
+//! Logs: what is written, and what never is.
+//!
+//! Levels above `warn` are for Porthole's own code only. Libraries print requests, headers and messages at their finer
+//! levels (tungstenite whole messages), so no setting turns those on: a secret must not reach a log because somebody
+//! was looking for a fault.
+
+use std::io;
+
+use serde::Deserialize;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
+use tracing_subscriber::{Layer as _, fmt};
+
+/// The `[log]` table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// The finest level that Porthole's own code writes.
+    pub level: Level,
+    /// How a line looks.
+    pub format: Format,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { level: Level::Info, format: Format::Text }
+    }
+}
+
+/// How much is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// What needs a person.
+    Error,
+    /// What may need a person soon.
+    Warn,
+    /// What an operator wants to have read afterwards: sessions, connections, reloads.
+    Info,
+    /// Each decision.
+    Debug,
+    /// Each step.
+    Trace,
+}
+
+/// How a line looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// For people and journald.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Logs to standard error from now on. To be called once, by `main`.
+pub fn init(config: Config) -> Result<(), TryInitError> {
+    let own = match config.level {
+        Level::Error => LevelFilter::ERROR,
+        Level::Warn => LevelFilter::WARN,
+        Level::Info => LevelFilter::INFO,
+        Level::Debug => LevelFilter::DEBUG,
+        Level::Trace => LevelFilter::TRACE,
+    };
+    let filter = Targets::new().with_default(LevelFilter::WARN.min(own)).with_target("porthole", own);
+    let lines = fmt::layer().with_writer(io::stderr);
+    let lines = match config.format {
+        Format::Text => lines.with_ansi(false).boxed(),
+        Format::Json => lines.json().flatten_event(true).boxed(),
+    };
+    tracing_subscriber::registry().with(lines.with_filter(filter)).try_init()
+}
