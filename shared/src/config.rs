@@ -42,15 +42,19 @@ pub enum LoadError {
     },
 }
 
-/// Reads a TOML file into its type. The type's own parsers check every value.
-pub fn load<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, LoadError> {
+/// Reads a file's text, if it is not too large.
+pub fn read(path: &Path) -> Result<String, LoadError> {
     let read = |source| LoadError::Read { path: path.to_owned(), source };
     let bytes = std::fs::metadata(path).map_err(read)?.len();
     if bytes > MAX_FILE_BYTES {
         return Err(LoadError::TooLarge { path: path.to_owned(), bytes });
     }
-    let text = std::fs::read_to_string(path).map_err(read)?;
-    toml::from_str(&text)
+    std::fs::read_to_string(path).map_err(read)
+}
+
+/// Reads a TOML file into its type. The type's own parsers check every value.
+pub fn load<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, LoadError> {
+    toml::from_str(&read(path)?)
         .map_err(|error| LoadError::Parse { path: path.to_owned(), message: error.to_string().trim_end().to_owned() })
 }
 

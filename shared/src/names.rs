@@ -180,6 +180,14 @@ uuid_name!(
     /// The UUID of a console's owner: a libvirt domain's own, or the one an external console has in the configuration.
     ConsoleUuid, "console UUID"
 );
+
+impl From<ConsoleUuid> for ConsoleName {
+    /// A UUID's text is a name, too: for owners whose own name does not fit the grammar.
+    fn from(uuid: ConsoleUuid) -> Self {
+        Self(uuid.to_string())
+    }
+}
+
 uuid_name!(
     /// A token's `jti`: public, safe to log; it names the token without being of any use as one.
     TokenId, "token id"

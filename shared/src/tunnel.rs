@@ -14,6 +14,9 @@
 
 use std::net::SocketAddr;
 
+use aws_lc_rs::digest::{Context, SHA1_FOR_LEGACY_USE_ONLY};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use http::HeaderMap;
 use http::header::{
     AUTHORIZATION, CONNECTION, HeaderName, HeaderValue, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
@@ -64,6 +67,14 @@ impl WebSocketKey {
     /// As it stood in the request.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The `Sec-WebSocket-Accept` that answers it (RFC 6455 section 4.2.2).
+    pub fn accept(&self) -> String {
+        let mut sum = Context::new(&SHA1_FOR_LEGACY_USE_ONLY);
+        sum.update(self.0.as_bytes());
+        sum.update(b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11");
+        STANDARD.encode(sum.finish())
     }
 }
 
@@ -267,6 +278,12 @@ mod tests {
             key: WebSocketKey::parse("dGhlIHNhbXBsZSBub25jZQ==").unwrap(),
             binary,
         }
+    }
+
+    #[test]
+    fn the_accept_value_is_that_of_rfc_6455() {
+        let key = WebSocketKey::parse("dGhlIHNhbXBsZSBub25jZQ==").unwrap();
+        assert_eq!(key.accept(), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
     }
 
     #[test]

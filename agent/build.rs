@@ -1,0 +1,5 @@
+//! Rebuilds the agent when a migration changes: `sqlx::migrate!` reads them at compile time.
+
+fn main() {
+    println!("cargo::rerun-if-changed=../migrations/agent");
+}

@@ -1,0 +1,161 @@
+//! The unix socket: put in place whole and with its final mode, taken away again by whoever put it there.
+
+use std::fs::{DirBuilder, Permissions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
+use std::os::unix::net::UnixStream as StdUnixStream;
+use std::path::{Path, PathBuf};
+
+use tokio::net::UnixListener;
+
+use super::peer::Allowed;
+use super::Config;
+
+/// The API cannot be offered.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// Somebody answers there.
+    #[error("another agent answers on {}: give each its own [api] socket", path.display())]
+    InUse {
+        /// The socket.
+        path: PathBuf,
+    },
+    /// Something else is there.
+    #[error("{} is there and is no socket: remove it, or set another [api] socket", path.display())]
+    NotASocket {
+        /// What is there.
+        path: PathBuf,
+    },
+    /// The group does not exist.
+    #[error("there is no group {group:?} on this host: make it (`groupadd --system {group}`), or leave [api] group out")]
+    NoSuchGroup {
+        /// Its name.
+        group: String,
+    },
+    /// The system refuses.
+    #[error("cannot {operation} {}", path.display())]
+    Io {
+        /// What was tried.
+        operation: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// The bound socket; dropped, it is gone.
+#[derive(Debug)]
+pub struct Socket {
+    pub(super) listener: UnixListener,
+    pub(super) allowed: Allowed,
+    path: PathBuf,
+    inode: (u64, u64),
+}
+
+impl Socket {
+    /// Takes the place of a dead agent's socket, never of a live one's.
+    pub fn bind(config: &Config) -> Result<Self, BindError> {
+        let path = &config.socket;
+        let io = |operation, source| BindError::Io { operation, path: path.clone(), source };
+        let group = config.group.as_deref().map(find_group).transpose()?;
+        if let Some(dir) = path.parent() {
+            let made = DirBuilder::new().recursive(true).mode(0o755).create(dir);
+            made.map_err(|source| BindError::Io { operation: "make", path: dir.to_owned(), source })?;
+        }
+        refuse_if_taken(path)?;
+        // Bound to one side and renamed, so that nobody meets it half set up, nor a moment without one.
+        let aside = path.with_extension("new");
+        match std::fs::remove_file(&aside) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io("replace", error)),
+            Ok(()) | Err(_) => {}
+        }
+        let listener = UnixListener::bind(&aside).map_err(|error| io("listen on", error))?;
+        if group.is_some() {
+            let given = nix::unistd::chown(&aside, None, group);
+            given.map_err(|errno| io("give to its group", errno.into()))?;
+        }
+        let mode = if group.is_some() { 0o660 } else { 0o600 };
+        std::fs::set_permissions(&aside, Permissions::from_mode(mode)).map_err(|error| io("set the mode of", error))?;
+        let inode = inode(&aside).map_err(|error| io("look at", error))?;
+        std::fs::rename(&aside, path).map_err(|error| io("put in place", error))?;
+        Ok(Self { listener, allowed: Allowed::new(group), path: path.clone(), inode })
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        // A later agent may have put its own there.
+        if inode(&self.path).is_ok_and(|now| now == self.inode)
+            && let Err(error) = std::fs::remove_file(&self.path)
+        {
+            tracing::warn!(%error, path = %self.path.display(), "the socket was not removed");
+        }
+    }
+}
+
+fn find_group(name: &str) -> Result<nix::unistd::Gid, BindError> {
+    let found = Allowed::group(name);
+    let found = found.map_err(|source| BindError::Io { operation: "look up group", path: name.into(), source })?;
+    found.ok_or_else(|| BindError::NoSuchGroup { group: name.to_owned() })
+}
+
+fn refuse_if_taken(path: &Path) -> Result<(), BindError> {
+    match std::fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(source) => Err(BindError::Io { operation: "look at", path: path.to_owned(), source }),
+        Ok(meta) if !meta.file_type().is_socket() => Err(BindError::NotASocket { path: path.to_owned() }),
+        Ok(_) => match StdUnixStream::connect(path) {
+            Ok(_somebody) => Err(BindError::InUse { path: path.to_owned() }),
+            Err(_nobody) => Ok(()),
+        },
+    }
+}
+
+fn inode(path: &Path) -> io::Result<(u64, u64)> {
+    std::fs::symlink_metadata(path).map(|meta| (meta.dev(), meta.ino()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(path: &Path, group: Option<&str>) -> Config {
+        Config { socket: path.to_owned(), group: group.map(str::to_owned) }
+    }
+
+    #[tokio::test]
+    async fn a_dead_agents_socket_is_replaced_and_a_live_ones_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a/agent.sock");
+        let socket = Socket::bind(&config(&path, None)).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+        assert!(matches!(Socket::bind(&config(&path, None)), Err(BindError::InUse { .. })));
+
+        // An agent that was killed leaves its socket behind: here a listener that is closed without ceremony.
+        drop(socket);
+        assert!(!path.exists(), "an agent that ends takes its socket along");
+        drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+        let socket = Socket::bind(&config(&path, Some("root"))).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o777, 0o660);
+        StdUnixStream::connect(&path).unwrap();
+
+        std::fs::remove_file(&path).unwrap();
+        let later = Socket::bind(&config(&path, None)).unwrap();
+        drop(socket);
+        assert!(path.exists(), "the later agent's socket stays");
+        drop(later);
+    }
+
+    #[tokio::test]
+    async fn what_is_in_the_way_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        std::fs::write(&path, "precious").unwrap();
+        assert!(matches!(Socket::bind(&config(&path, None)), Err(BindError::NotASocket { .. })));
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "precious");
+        let error = Socket::bind(&config(&dir.path().join("s"), Some("no-such-group"))).unwrap_err();
+        assert!(error.to_string().contains("groupadd"), "{error}");
+    }
+}

@@ -1,0 +1,185 @@
+//! The agent's configuration file: only what belongs together. What a setting means lies beside what it configures.
+
+use std::path::{Path, PathBuf};
+
+use porthole_shared::config::{LoadError, load};
+use porthole_shared::names::{NodeId, NodeName};
+use porthole_shared::telemetry;
+use serde::Deserialize;
+
+use crate::{api, consoles, hypervisor, sessions, tokens, tunnel};
+
+/// `agent.toml`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Which node this is.
+    pub node: Node,
+    /// How libvirt is reached.
+    #[serde(default)]
+    pub libvirt: hypervisor::Config,
+    /// For the node itself.
+    #[serde(default)]
+    pub api: api::Config,
+    /// For edges.
+    pub tunnel: tunnel::Config,
+    /// How long tokens live.
+    #[serde(default)]
+    pub tokens: tokens::Config,
+    /// How long sessions last.
+    #[serde(default)]
+    pub sessions: sessions::Config,
+    /// Where consoles are shown.
+    #[serde(default)]
+    pub urls: tokens::Urls,
+    /// Consoles that libvirt does not know.
+    #[serde(default)]
+    pub external: consoles::External,
+    /// What is logged.
+    #[serde(default)]
+    pub log: telemetry::Config,
+}
+
+/// Which node this is, and where its agent keeps its state.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Node {
+    /// Its name, as in its certificate.
+    pub name: NodeName,
+    /// What tokens call it; by default derived from the name, as edges do.
+    #[serde(default)]
+    id: Option<NodeId>,
+    /// The database and the signing keys.
+    #[serde(default = "var_lib_porthole")]
+    pub state_dir: PathBuf,
+}
+
+fn var_lib_porthole() -> PathBuf {
+    PathBuf::from("/var/lib/porthole")
+}
+
+impl Node {
+    /// What tokens call this node.
+    pub fn id(&self) -> NodeId {
+        self.id.clone().unwrap_or_else(|| NodeId::derived_from(&self.name))
+    }
+}
+
+/// The configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read, or a value in it makes no sense.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// Values contradict each other.
+    #[error("{}: {problem}", path.display())]
+    Problem {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong and what to write instead.
+        problem: String,
+    },
+}
+
+impl Config {
+    /// Reads and checks the file.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let config: Self = load(path)?;
+        match config.problem() {
+            Some(problem) => Err(ConfigError::Problem { path: path.to_owned(), problem }),
+            None => Ok(config),
+        }
+    }
+
+    fn problem(&self) -> Option<String> {
+        let nothing = !self.libvirt.enabled && self.external.consoles().is_empty();
+        let nothing = nothing.then(|| {
+            "[libvirt] enabled is false and there is no [[external.console]]: this agent would have no console at all"
+                .to_owned()
+        });
+        self.tokens
+            .problem()
+            .or_else(|| self.sessions.problem())
+            .or_else(|| self.tunnel.problem())
+            .or_else(|| {
+                let relative = [&self.node.state_dir, &self.api.socket].into_iter().find(|path| path.is_relative());
+                relative.map(|path| format!("{} is a relative path; write it from `/` on", path.display()))
+            })
+            .or(nothing)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SMALLEST: &str = r#"
+        [node]
+        name = "compute-1"
+        [tunnel]
+        certificate = "/etc/porthole/agent.pem"
+        key = "/etc/porthole/agent.key"
+        ca = "/etc/porthole/ca.pem"
+    "#;
+
+    fn load_text(text: &str) -> Result<Config, String> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("agent.toml");
+        std::fs::write(&path, text).unwrap();
+        Config::load(&path).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_packaged_sample_is_valid_and_says_the_defaults() {
+        let sample = Config::load(Path::new("../packaging/agent.toml")).unwrap();
+        let smallest = load_text(SMALLEST).unwrap();
+        assert_eq!(sample.tokens, smallest.tokens);
+        assert_eq!(sample.sessions, smallest.sessions);
+        assert_eq!(sample.libvirt, smallest.libvirt);
+        assert_eq!(sample.log, smallest.log);
+        assert_eq!(sample.api.socket, smallest.api.socket);
+        assert_eq!(sample.node, smallest.node);
+        assert!(sample.urls.vnc.is_some());
+    }
+
+    #[test]
+    fn every_commented_line_of_the_sample_is_valid_too() {
+        let text = std::fs::read_to_string("../packaging/agent.toml").unwrap();
+        let all: String = text
+            .lines()
+            .map(|line| line.strip_prefix("#").filter(|rest| !rest.starts_with(' ')).unwrap_or(line))
+            .fold(String::new(), |text, line| text + line + "\n");
+        let config = load_text(&all).unwrap();
+        assert_eq!(config.external.consoles().len(), 1);
+        assert!(config.api.group.is_some() && config.node.id.is_some());
+    }
+
+    #[test]
+    fn a_node_without_id_has_the_derived_one() {
+        let config = load_text(SMALLEST).unwrap();
+        assert_eq!(config.node.id(), NodeId::derived_from(&config.node.name));
+        let named = load_text(&SMALLEST.replace("[node]", "[node]\nid = \"n-17\"")).unwrap();
+        assert_eq!(named.node.id().as_str(), "n-17");
+    }
+
+    #[test]
+    fn contradictions_are_found_and_named() {
+        for (more, expected) in [
+            ("[tokens]\nredeem_within = \"2h\"", "longest_ttl (1h) is shorter than redeem_within (2h)"),
+            ("[tokens]\nkey_rotation = \"1h\"", "longer than key_lead"),
+            ("[tokens]\nredeem_within = \"0s\"", "redeem_within is less than a second"),
+            ("[sessions]\nmax = 0", "[sessions] max is 0"),
+            ("[sessions]\nmax = 5", "max_per_console is 32"),
+            ("[sessions]\nping_interval = \"0s\"", "ping_interval is 0"),
+            ("[libvirt]\nenabled = false", "no console at all"),
+            ("[api]\nsocket = \"agent.sock\"", "relative path"),
+            ("[urls]\nvnc = \"consoles.example.org\"", "https://"),
+            ("[urls]\nrdp = \"https://consoles.example.org/\"", "unknown field"),
+            ("[tokens]\npolicy = \"twice\"", "twice"),
+            ("[nodes]", "unknown field"),
+        ] {
+            let message = load_text(&format!("{SMALLEST}\n{more}")).unwrap_err();
+            assert!(message.contains(expected) && message.contains("agent.toml"), "{more}: {message}");
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! What the unit tests of several modules start from: the whole core on a directory and a clock of the test's own, with
+//! two external consoles and no libvirt.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use porthole_shared::binding::BindingSecret;
+use porthole_shared::clock::{Clock, ManualClock, UnixTime};
+use porthole_shared::names::{EdgeInstance, EdgeName, NodeId};
+use porthole_shared::reason::Reason;
+use porthole_shared::token::Token;
+use porthole_shared::tunnel::{ClientFacts, Presented};
+use serde_json::json;
+use tempfile::TempDir;
+use tokio_util::task::TaskTracker;
+
+use crate::consoles::Consoles;
+use crate::hypervisor::Hypervisor;
+use crate::sessions::{self, Connection, Sessions};
+use crate::store::Store;
+use crate::tokens::{self, MintRequest, Minted, Parts, Policy, Redeemed, SigningKeys, Tokens};
+
+/// When tests begin.
+pub(crate) const START: UnixTime = UnixTime(1_800_000_000);
+
+/// How long a session may last in tests, in seconds.
+pub(crate) const LONGEST: u64 = 3600;
+
+/// The core of an agent.
+pub(crate) struct Fixture {
+    pub(crate) dir: TempDir,
+    pub(crate) clock: ManualClock,
+    pub(crate) store: Store,
+    pub(crate) consoles: Consoles,
+    pub(crate) tokens: Tokens,
+    pub(crate) sessions: Sessions,
+    pub(crate) tasks: TaskTracker,
+}
+
+impl Fixture {
+    pub(crate) async fn new() -> Self {
+        Self::with(Hypervisor::none(), &sessions::Config::default()).await
+    }
+
+    pub(crate) async fn with(hypervisor: Hypervisor, config: &sessions::Config) -> Self {
+        let external = serde_json::from_value(json!({"networks": ["127.0.0.0/8"], "console": [
+            {"uuid": "00000000-0000-4000-8000-000000000001", "name": "bmc", "protocol": "vnc", "host": "127.0.0.1", "port": 5900},
+            {"uuid": "00000000-0000-4000-8000-000000000002", "name": "raw", "protocol": "tcp", "host": "127.0.0.1", "port": 5901},
+        ]}))
+        .unwrap();
+        let urls = json!({"vnc": "https://c.example.org/vnc.html", "spice": "https://c.example.org/spice.html"});
+        let consoles = Consoles::new(hypervisor, external, &"qemu:///system".parse().unwrap());
+        let dir = tempfile::tempdir().unwrap();
+        let clock = ManualClock::at(START);
+        let store = Store::open(dir.path(), START).await.unwrap();
+        let token_config = tokens::Config::default();
+        let keys = SigningKeys::open(dir.path(), &token_config, 3600, START).unwrap();
+        let tasks = TaskTracker::new();
+        let tokens = Tokens::new(Parts {
+            node: NodeId::derived_from(&"compute-1".parse().unwrap()),
+            config: token_config,
+            urls: serde_json::from_value(urls).unwrap(),
+            longest_session: Duration::from_secs(LONGEST),
+            consoles: consoles.clone(),
+            keys,
+            store: store.clone(),
+            clock: Arc::new(clock.clone()),
+            tasks: tasks.clone(),
+        });
+        Self { dir, clock, store, consoles, tokens, sessions: Sessions::new(config), tasks }
+    }
+
+    pub(crate) async fn mint(&self, policy: Policy) -> Minted {
+        self.tokens.mint(MintRequest { policy: Some(policy), ..wanted("bmc") }).await.unwrap()
+    }
+
+    /// As a request with this token would.
+    pub(crate) async fn redeem(&self, token: &Token, secret: Option<&BindingSecret>) -> Result<Redeemed, Reason> {
+        let presented = presented(token, secret);
+        let examined = self.tokens.examine(&presented).await?;
+        self.tokens.redeem(&examined, &presented.client, &edge()).await
+    }
+
+    /// As a request with this token would, up to its `101`.
+    pub(crate) async fn connect(&self, token: &Token, secret: Option<&BindingSecret>) -> Result<Connection, Reason> {
+        let presented = presented(token, secret);
+        let examined = self.tokens.examine(&presented).await?;
+        let place = self.sessions.reserve(&examined, &presented.client)?;
+        let redeemed = self.tokens.redeem(&examined, &presented.client, &edge()).await?;
+        Ok(self.sessions.begin(place, redeemed))
+    }
+
+    /// Waits until every end has been written.
+    pub(crate) async fn settle(&self) {
+        self.tasks.close();
+        self.tasks.wait().await;
+        self.tasks.reopen();
+    }
+
+    pub(crate) fn now(&self) -> UnixTime {
+        self.clock.now()
+    }
+}
+
+pub(crate) fn wanted(console: &str) -> MintRequest {
+    MintRequest { console: console.to_owned(), kind: None, index: 0, policy: None, ttl: None, requestor: None }
+}
+
+pub(crate) fn edge() -> EdgeName {
+    "edge-1".parse().unwrap()
+}
+
+pub(crate) fn client() -> ClientFacts {
+    let edge_instance: EdgeInstance = "00000000-0000-4000-8000-00000000ed9e".parse().unwrap();
+    ClientFacts { address: "192.0.2.7:40000".parse().unwrap(), tls: None, edge_instance }
+}
+
+pub(crate) fn presented(token: &Token, secret: Option<&BindingSecret>) -> Presented {
+    Presented { token: token.clone(), binding: secret.cloned(), client: client() }
+}

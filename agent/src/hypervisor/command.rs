@@ -1,0 +1,78 @@
+//! What goes to the machinery over its channel: questions as plain data, each with the way back for its answer.
+//!
+//! An answer owns all that it holds (a descriptor is an [`OwnedFd`]), and nothing in a command refers to libvirt, so the
+//! machinery could be a process of its own. A test of another module takes the receiving end of this channel and answers
+//! itself; see [`Hypervisor::from_channel`](super::Hypervisor::from_channel).
+
+use std::os::fd::OwnedFd;
+
+use porthole_shared::names::ConsoleUuid;
+use tokio::sync::oneshot;
+
+use super::domain::{DomainDescription, DomainSummary, NameOrUuid};
+use super::error::{CallError, DescribeError, FindError, ListError, OpenGraphicsError};
+
+/// A question to libvirt.
+#[derive(Debug)]
+pub enum Command {
+    /// All domains, also those that do not run.
+    Domains {
+        /// Where the answer goes.
+        reply: oneshot::Sender<Result<Vec<DomainSummary>, ListError>>,
+    },
+    /// One domain by name or UUID.
+    Find {
+        /// Which one.
+        wanted: NameOrUuid,
+        /// Where the answer goes.
+        reply: oneshot::Sender<Result<DomainSummary, FindError>>,
+    },
+    /// One domain with its XML.
+    Describe {
+        /// Which one.
+        uuid: ConsoleUuid,
+        /// Where the answer goes.
+        reply: oneshot::Sender<Result<DomainDescription, DescribeError>>,
+    },
+    /// A connection to one of a domain's graphical consoles.
+    OpenGraphics {
+        /// Which domain.
+        uuid: ConsoleUuid,
+        /// Which of its graphics devices, from 0 in the order of the XML.
+        index: u8,
+        /// Where the answer goes.
+        reply: oneshot::Sender<Result<OwnedFd, OpenGraphicsError>>,
+    },
+    /// Whether a migration holds a domain: asked when `OpenGraphics` has no answer.
+    IsMigrating {
+        /// Which domain.
+        uuid: ConsoleUuid,
+        /// Where the answer goes.
+        reply: oneshot::Sender<Result<bool, CallError>>,
+    },
+}
+
+impl Command {
+    /// Whether nobody waits for the answer any more.
+    pub(super) fn is_abandoned(&self) -> bool {
+        match self {
+            Self::Domains { reply } => reply.is_closed(),
+            Self::Find { reply, .. } => reply.is_closed(),
+            Self::Describe { reply, .. } => reply.is_closed(),
+            Self::OpenGraphics { reply, .. } => reply.is_closed(),
+            Self::IsMigrating { reply, .. } => reply.is_closed(),
+        }
+    }
+
+    /// Answers without having asked libvirt.
+    pub(super) fn refuse(self, error: CallError) {
+        // A send fails when nobody waits any more, which is nobody's loss.
+        match self {
+            Self::Domains { reply } => drop(reply.send(Err(error.into()))),
+            Self::Find { reply, .. } => drop(reply.send(Err(error.into()))),
+            Self::Describe { reply, .. } => drop(reply.send(Err(error.into()))),
+            Self::OpenGraphics { reply, .. } => drop(reply.send(Err(error.into()))),
+            Self::IsMigrating { reply, .. } => drop(reply.send(Err(error))),
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! `porthole-agent`: serves the consoles of one node.
+#![forbid(unsafe_code)]
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Parser;
+use porthole_agent::api::{Api, Socket};
+use porthole_agent::config::Config;
+use porthole_agent::consoles::Consoles;
+use porthole_agent::hypervisor::Hypervisor;
+use porthole_agent::sessions::{self, Sessions};
+use porthole_agent::store::{self, Store};
+use porthole_agent::tokens::{Parts, SigningKeys, Tokens};
+use porthole_agent::tunnel::{Services, Tunnel};
+use porthole_agent::websocket::Pings;
+use porthole_shared::clock::{Clock, SystemClock};
+use porthole_shared::lifecycle::{Lifecycle, Outcome};
+use porthole_shared::reason::Reason;
+use porthole_shared::telemetry;
+
+/// How long sessions and requests get to end when the agent stops.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// Serves the consoles of this node's virtual machines to Porthole's edges.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Arguments {
+    /// The configuration file.
+    #[arg(long, value_name = "PATH", default_value = "/etc/porthole/agent.toml")]
+    config: PathBuf,
+    /// Read the configuration, say what is wrong with it, and do nothing else.
+    #[arg(long)]
+    check_config: bool,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<ExitCode> {
+    let arguments = Arguments::parse();
+    let config = Config::load(&arguments.config)?;
+    if arguments.check_config {
+        return Ok(ExitCode::SUCCESS);
+    }
+    telemetry::init(config.log)?;
+    Ok(match run(config).await? {
+        Outcome::Drained => ExitCode::SUCCESS,
+        Outcome::Aborted => ExitCode::FAILURE,
+    })
+}
+
+async fn run(config: Config) -> anyhow::Result<Outcome> {
+    let life = Lifecycle::start()?;
+    let (shutdown, clock): (_, Arc<dyn Clock>) = (life.shutdown(), Arc::new(SystemClock));
+    let (node, id) = (config.node.name.clone(), config.node.id());
+
+    let store = Store::open(&config.node.state_dir, clock.now()).await?;
+    let longest = config.sessions.longest;
+    let keys = SigningKeys::open(&config.node.state_dir, &config.tokens, longest.as_seconds(), clock.now())?;
+    let hypervisor = Hypervisor::connect(&config.libvirt, shutdown.hard.clone())?;
+    let events = hypervisor.events();
+    let consoles = Consoles::new(hypervisor, config.external, &config.libvirt.uri);
+    let tokens = Tokens::new(Parts {
+        node: id.clone(),
+        config: config.tokens,
+        urls: config.urls,
+        longest_session: longest.get(),
+        consoles: consoles.clone(),
+        keys: keys.clone(),
+        store: store.clone(),
+        clock: Arc::clone(&clock),
+        tasks: life.tasks(),
+    });
+    let sessions = Sessions::new(&config.sessions);
+
+    let socket = Socket::bind(&config.api)?;
+    let tunnel = Tunnel::bind(&config.tunnel)?;
+    let pings = Pings { interval: config.sessions.ping_interval.get(), timeout: config.sessions.ping_timeout.get() };
+    let services = Services { consoles: consoles.clone(), tokens: tokens.clone(), sessions: sessions.clone(), pings };
+    tracing::info!(%node, %id, version = env!("CARGO_PKG_VERSION"), tunnel = ?tunnel.addresses()?, "ready to serve");
+    let api = Api { node, id, trust: tunnel.trust().clone(), consoles, tokens, sessions: sessions.clone() };
+
+    life.spawn_server("api", porthole_agent::api::run(socket, api, shutdown.clone()));
+    life.spawn_server("tunnel", tunnel.run(services, shutdown.clone()));
+    life.spawn(keys.rotate_by_age(store.clone(), Arc::clone(&clock), shutdown.clone()));
+    life.spawn(store::sweep_now_and_then(store.clone(), clock, shutdown.clone()));
+    drop(tokio::spawn(sessions::follow(sessions.clone(), events, shutdown.clone())));
+    life.spawn(async move {
+        shutdown.soft.cancelled().await;
+        let connections = sessions.stop_all(Reason::AgentStopping);
+        tracing::info!(connections, "stopping: sessions are told to end");
+    });
+    life.ready("serving consoles");
+
+    let outcome = life.finish(DRAIN).await;
+    store.close().await;
+    tracing::info!(?outcome, "stopped");
+    Ok(outcome)
+}

@@ -1,0 +1,135 @@
+//! The live sessions of this agent: who may have one more connection, and who is told to end.
+//!
+//! Keeps handles in memory, and leaves rows to [`store`](crate::store), tokens to [`tokens`](crate::tokens) and bytes to
+//! whoever relays them. In the flow of a console request: a place is [reserved](Sessions::reserve) before the console is
+//! opened, and the connection [begins](Sessions::begin) once its token is redeemed.
+//!
+//! **Invariants**: the table's lock is held for map operations only, never over an `await` or a call to libvirt; a
+//! reason that is given to a reservation or connection reaches whoever relays it, at whatever moment it comes.
+
+mod config;
+mod connection;
+mod events;
+mod record;
+mod table;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use porthole_shared::names::{ConsoleUuid, EdgeInstance, SessionId, TokenId};
+use porthole_shared::reason::Reason;
+use porthole_shared::tunnel::ClientFacts;
+use tokio::time::Instant;
+
+pub use self::config::{Config, MOST_CONNECTIONS};
+pub use self::connection::{Connection, Counters, Reservation};
+pub use self::events::follow;
+pub(crate) use self::record::{OpenRow, Recorder};
+use self::table::{Applicant, Limits, Number, Table};
+pub use self::table::{LiveSession, SessionFacts};
+use crate::tokens::{Examined, Redeemed};
+
+/// The live sessions. Clones are handles to the same.
+#[derive(Debug, Clone)]
+pub struct Sessions(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    limits: Limits,
+    table: Mutex<Table>,
+}
+
+/// No such session is live.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("no live session has this id; `porthole sessions` lists them")]
+pub struct NoSuchSession;
+
+impl Sessions {
+    /// None yet.
+    pub fn new(config: &Config) -> Self {
+        let limits = Limits { max: config.max, max_per_console: config.max_per_console };
+        Self(Arc::new(Shared { limits, table: Mutex::default() }))
+    }
+
+    /// Takes a place for one more connection with this token, or says why there is none.
+    pub fn reserve(&self, token: &Examined, client: &ClientFacts) -> Result<Reservation, Reason> {
+        let console = token.console();
+        let applicant = Applicant {
+            token: token.id(),
+            console,
+            edge: client.edge_instance,
+            supersedes: token.is_bound() && table::supersedes(console.kind),
+        };
+        let (number, _end) = self.table().reserve(applicant, self.0.limits)?;
+        Ok(Reservation { sessions: self.clone(), number })
+    }
+
+    /// Begins a connection whose token is redeemed. An earlier connection of the same session is told that it is
+    /// superseded, except with SPICE.
+    pub fn begin(&self, place: Reservation, redeemed: Redeemed) -> Connection {
+        let Redeemed { facts, longest, row } = redeemed;
+        let (session, console, name) = (facts.id, facts.console, facts.name.clone());
+        tracing::info!(
+            %session, token = %facts.token, %console, %name, client = facts.client_address, edge = %facts.edge,
+            requestor = facts.requestor.as_ref().map(tracing::field::display), "connection began"
+        );
+        // A reservation stays in the table for as long as it lives, so there is always an entry to begin.
+        let (end, counters) = self.table().begin(place.number, facts).unwrap_or_default();
+        let deadline = Instant::now() + longest;
+        Connection { _place: place, session, console, counters, end, deadline, row: Some(row) }
+    }
+
+    /// The live sessions, oldest first.
+    pub fn list(&self) -> Vec<LiveSession> {
+        self.table().list()
+    }
+
+    /// How many are live.
+    pub fn len(&self) -> usize {
+        self.table().len()
+    }
+
+    /// Whether none is.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The token of a live session.
+    pub fn token_of(&self, session: SessionId) -> Result<TokenId, NoSuchSession> {
+        self.table().session(session).map(|facts| facts.token).ok_or(NoSuchSession)
+    }
+
+    /// Ends a session by an operator's wish.
+    pub fn kill(&self, session: SessionId) -> Result<usize, NoSuchSession> {
+        let table = self.table();
+        table.session(session).ok_or(NoSuchSession)?;
+        Ok(table.end_where(Reason::Killed, |_, of| of == Some(session)))
+    }
+
+    /// Ends what was opened with a token; how many connections were told.
+    pub fn end_token(&self, token: TokenId, reason: Reason) -> usize {
+        self.table().end_where(reason, |applicant, _| applicant.token == token)
+    }
+
+    /// Ends all on the consoles of a domain or external console; how many connections were told.
+    pub fn end_console(&self, owner: ConsoleUuid, reason: Reason) -> usize {
+        self.table().end_where(reason, |applicant, _| applicant.console.uuid == owner)
+    }
+
+    /// Ends all that came by an edge that goes away; how many connections were told.
+    pub fn end_edge(&self, edge: EdgeInstance) -> usize {
+        self.table().end_where(Reason::EdgeDraining, |applicant, _| applicant.edge == edge)
+    }
+
+    /// Ends everything, and refuses what comes from now on as `draining`.
+    pub fn stop_all(&self, reason: Reason) -> usize {
+        self.table().stop(reason)
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        // No operation on the table can leave it half done, so a panic elsewhere under the lock costs nothing.
+        self.0.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests;

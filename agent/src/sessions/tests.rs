@@ -1,0 +1,280 @@
+use std::time::Duration;
+
+use porthole_shared::binding::BindingSecret;
+use porthole_shared::lifecycle::Shutdown;
+use porthole_shared::names::{ConsoleId, ConsoleKind, ConsoleSource};
+use proptest::prelude::*;
+use tokio::sync::{broadcast, mpsc, watch};
+use tokio::time::timeout;
+
+use super::connection::End;
+use super::*;
+use crate::fixture::{Fixture, LONGEST, START, client, edge, presented};
+use crate::hypervisor::{DomainEvent, DomainEventKind, Event, Hypervisor, LinkState, StopCause};
+use crate::tokens::Policy;
+
+fn secret() -> BindingSecret {
+    BindingSecret::random().unwrap()
+}
+
+/// The reason, which must be there already.
+async fn told(connection: &Connection) -> Reason {
+    timeout(Duration::from_secs(5), connection.ended()).await.expect("the connection was told nothing")
+}
+
+async fn is_live(connection: &Connection) -> bool {
+    futures_util::poll!(std::pin::pin!(connection.ended())).is_pending()
+}
+
+#[tokio::test]
+async fn a_session_is_listed_while_it_lives_and_recorded_when_it_ends() {
+    let fixture = Fixture::new().await;
+    let minted = fixture.mint(Policy::Once).await;
+    let connection = fixture.connect(&minted.token, None).await.unwrap();
+    connection.counters().add_in(3);
+    connection.counters().add_out(1000);
+    let list = fixture.sessions.list();
+    let facts = &list[0].facts;
+    assert_eq!((list.len(), list[0].connections), (1, 1));
+    assert_eq!((facts.id, facts.token, facts.started), (connection.session(), minted.id, START));
+    assert_eq!((facts.bytes_in, facts.bytes_out, facts.client_address.as_str()), (3, 1000, "192.0.2.7:40000"));
+
+    let id = connection.session();
+    connection.finish(Reason::ClientClosed);
+    assert!(fixture.sessions.is_empty());
+    fixture.settle().await;
+    assert_eq!(fixture.store.session_end(id).await, (Some(Reason::ClientClosed), 3, 1000));
+}
+
+#[tokio::test]
+async fn a_dropped_connection_is_recorded_with_the_reason_it_was_told_or_as_gone() {
+    let fixture = Fixture::new().await;
+    let gone = fixture.connect(&fixture.mint(Policy::Once).await.token, None).await.unwrap();
+    let killed = fixture.connect(&fixture.mint(Policy::Once).await.token, None).await.unwrap();
+    fixture.sessions.kill(killed.session()).unwrap();
+    let (gone_id, killed_id) = (gone.session(), killed.session());
+    drop((gone, killed));
+    fixture.settle().await;
+    assert_eq!(fixture.store.session_end(gone_id).await.0, Some(Reason::ClientGone));
+    assert_eq!(fixture.store.session_end(killed_id).await.0, Some(Reason::Killed));
+}
+
+#[tokio::test]
+async fn a_reconnection_supersedes_and_the_session_goes_on() {
+    let fixture = Fixture::new().await;
+    let (token, mine) = (fixture.mint(Policy::Bound).await.token, secret());
+    let old = fixture.connect(&token, Some(&mine)).await.unwrap();
+    old.counters().add_out(10);
+    assert!(is_live(&old).await);
+    let new = fixture.connect(&token, Some(&mine)).await.unwrap();
+    assert_eq!(told(&old).await, Reason::Superseded);
+    assert_eq!(new.session(), old.session());
+    assert!(is_live(&new).await);
+    old.finish(Reason::Superseded);
+    fixture.settle().await;
+    let list = fixture.sessions.list();
+    assert_eq!((list.len(), list[0].connections, list[0].facts.bytes_out), (1, 1, 10));
+    assert_eq!(fixture.store.open_sessions().await, 1);
+    let id = new.session();
+    new.finish(Reason::ConsoleClosed);
+    fixture.settle().await;
+    assert_eq!(fixture.store.session_end(id).await, (Some(Reason::ConsoleClosed), 0, 10));
+}
+
+#[tokio::test]
+async fn viewers_of_a_reusable_link_do_not_end_each_other() {
+    let fixture = Fixture::new().await;
+    let token = fixture.mint(Policy::Reusable).await.token;
+    let one = fixture.connect(&token, None).await.unwrap();
+    let two = fixture.connect(&token, None).await.unwrap();
+    assert!(is_live(&one).await && is_live(&two).await);
+    assert_eq!(fixture.sessions.len(), 2);
+    assert_eq!(fixture.sessions.kill(two.session()), Ok(1));
+    assert_eq!(told(&two).await, Reason::Killed);
+    assert!(is_live(&one).await);
+    drop((one, two));
+}
+
+#[tokio::test]
+async fn each_way_to_end_reaches_those_it_means_and_the_first_reason_counts() {
+    let fixture = Fixture::new().await;
+    let (one, other) = (fixture.mint(Policy::Once).await, fixture.mint(Policy::Once).await);
+    let connection = fixture.connect(&one.token, None).await.unwrap();
+    let bystander = fixture.connect(&other.token, None).await.unwrap();
+    assert_eq!(fixture.sessions.end_token(one.id, Reason::Revoked), 1);
+    assert_eq!(fixture.sessions.end_token(one.id, Reason::Killed), 0);
+    assert_eq!(told(&connection).await, Reason::Revoked);
+    assert!(is_live(&bystander).await);
+    assert_eq!(fixture.sessions.end_console(ConsoleUuid::random(), Reason::ShutOff), 0);
+    assert_eq!(fixture.sessions.end_edge(EdgeInstance::random()), 0);
+    assert_eq!(fixture.sessions.end_edge(client().edge_instance), 1, "the other one has its reason");
+    assert_eq!(told(&bystander).await, Reason::EdgeDraining);
+    assert_eq!(fixture.sessions.kill(SessionId::random()), Err(NoSuchSession));
+    assert_eq!(told(&bystander).await, Reason::EdgeDraining, "asked again, it says the same");
+}
+
+#[tokio::test]
+async fn an_end_that_comes_while_the_console_is_opened_is_not_lost() {
+    let fixture = Fixture::new().await;
+    let minted = fixture.mint(Policy::Once).await;
+    let shown = presented(&minted.token, None);
+    let examined = fixture.tokens.examine(&shown).await.unwrap();
+    let place = fixture.sessions.reserve(&examined, &shown.client).unwrap();
+    fixture.sessions.end_console(examined.console().uuid, Reason::Destroyed);
+    let redeemed = fixture.tokens.redeem(&examined, &shown.client, &edge()).await.unwrap();
+    let connection = fixture.sessions.begin(place, redeemed);
+    assert_eq!(told(&connection).await, Reason::Destroyed);
+}
+
+#[tokio::test]
+async fn stopping_ends_all_and_lets_nobody_in() {
+    let fixture = Fixture::new().await;
+    let connection = fixture.connect(&fixture.mint(Policy::Once).await.token, None).await.unwrap();
+    let late = fixture.mint(Policy::Once).await;
+    assert_eq!(fixture.sessions.stop_all(Reason::AgentStopping), 1);
+    assert_eq!(told(&connection).await, Reason::AgentStopping);
+    assert_eq!(fixture.connect(&late.token, None).await.unwrap_err(), Reason::Draining);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_ends_at_its_longest_duration() {
+    // The store needs real time to open, so the clock of the test moves only here.
+    tokio::time::resume();
+    let fixture = Fixture::new().await;
+    let connection = fixture.connect(&fixture.mint(Policy::Once).await.token, None).await.unwrap();
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(LONGEST - 1)).await;
+    assert!(is_live(&connection).await);
+    tokio::time::advance(Duration::from_secs(2)).await;
+    assert_eq!(told(&connection).await, Reason::LimitReached);
+}
+
+#[tokio::test]
+async fn places_are_limited_in_all_and_per_console_and_freed() {
+    let config = Config { max: 3, max_per_console: 2, ..Config::default() };
+    let fixture = Fixture::with(Hypervisor::none(), &config).await;
+    let one = fixture.connect(&fixture.mint(Policy::Once).await.token, None).await.unwrap();
+    let (bound, mine) = (fixture.mint(Policy::Bound).await.token, secret());
+    let two = fixture.connect(&bound, Some(&mine)).await.unwrap();
+    let full = fixture.connect(&fixture.mint(Policy::Once).await.token, None).await;
+    assert_eq!(full.unwrap_err(), Reason::Full);
+    // The one that supersedes needs no place of its own…
+    let three = fixture.connect(&bound, Some(&mine)).await.unwrap();
+    drop(two);
+    // …and has inherited that of the one before.
+    let full = fixture.connect(&fixture.mint(Policy::Once).await.token, None).await;
+    assert_eq!(full.unwrap_err(), Reason::Full);
+    drop(one);
+    let four = fixture.connect(&fixture.mint(Policy::Once).await.token, None).await.unwrap();
+    drop((three, four));
+    assert_eq!(fixture.sessions.len(), 0);
+}
+
+fn libvirt() -> (Hypervisor, broadcast::Sender<Event>) {
+    let (events, _) = broadcast::channel(8);
+    let (_, state) = watch::channel(LinkState::Disabled);
+    (Hypervisor::from_channel(mpsc::channel(1).0, events.clone(), state, Duration::from_secs(5)), events)
+}
+
+fn stopped(uuid: ConsoleUuid, cause: StopCause) -> Event {
+    let name = "guest".parse().unwrap();
+    Event::Domain(DomainEvent { uuid, name, kind: DomainEventKind::Stopped(cause) })
+}
+
+#[tokio::test]
+async fn a_guests_end_ends_its_sessions_with_libvirts_reason() {
+    let (hypervisor, events) = libvirt();
+    let fixture = Fixture::with(hypervisor.clone(), &Config::default()).await;
+    let shutdown = Shutdown::default();
+    let following = tokio::spawn(follow(fixture.sessions.clone(), hypervisor.events(), shutdown.clone()));
+    let connection = fixture.connect(&fixture.mint(Policy::Once).await.token, None).await.unwrap();
+    events.send(Event::Resync).unwrap();
+    events.send(stopped(ConsoleUuid::random(), StopCause::Crashed)).unwrap();
+    events.send(stopped(connection.console().uuid, StopCause::Destroyed)).unwrap();
+    assert_eq!(told(&connection).await, Reason::Destroyed);
+    shutdown.hard.cancel();
+    following.await.unwrap();
+}
+
+/// A connection on a domain's console, whose end is at hand.
+fn on_a_domain(fixture: &Fixture, connection: Connection) -> (Connection, std::sync::Arc<End>) {
+    let end = connection.end.clone();
+    let mut connection = connection;
+    connection.console = ConsoleId { source: ConsoleSource::Libvirt, ..connection.console };
+    assert_eq!(fixture.sessions.len(), 1);
+    (connection, end)
+}
+
+#[tokio::test]
+async fn a_closed_console_waits_a_moment_for_libvirts_word() {
+    let fixture = Fixture::new().await;
+    let connection = fixture.connect(&fixture.mint(Policy::Once).await.token, None).await.unwrap();
+    assert_eq!(connection.console_closed().await, Reason::ConsoleClosed, "nobody has a word for external ones");
+    let (connection, end) = on_a_domain(&fixture, connection);
+    let (reason, _) = tokio::join!(connection.console_closed(), async { end.tell(Reason::Saved) });
+    assert_eq!(reason, Reason::Saved);
+}
+
+#[tokio::test]
+async fn a_closed_console_does_not_wait_for_ever() {
+    let fixture = Fixture::new().await;
+    let connection = fixture.connect(&fixture.mint(Policy::Once).await.token, None).await.unwrap();
+    let (connection, _end) = on_a_domain(&fixture, connection);
+    tokio::time::pause();
+    assert_eq!(connection.console_closed().await, Reason::ConsoleClosed);
+}
+
+proptest! {
+    /// Whatever comes and goes, the counts are those of what is there, and the limits hold.
+    #[test]
+    fn the_table_counts_right(
+        steps in prop::collection::vec((0_u8..4, 0_usize..4, prop::bool::ANY, 0_usize..8), 0..120)
+    ) {
+        let tokens: Vec<TokenId> = (0..4).map(|_| TokenId::random()).collect();
+        let sessions: Vec<SessionId> = (0..4).map(|_| SessionId::random()).collect();
+        let consoles: Vec<ConsoleId> = (0..2).map(|index| ConsoleId {
+            source: ConsoleSource::Libvirt, uuid: ConsoleUuid::random(), kind: ConsoleKind::Vnc, index,
+        }).collect();
+        let limits = Limits { max: 4, max_per_console: 3 };
+        let mut table = Table::default();
+        let mut places: Vec<(Number, usize, bool)> = Vec::new();
+        for (step, who, supersedes, which) in steps {
+            match step {
+                0 | 1 => {
+                    let applicant = Applicant {
+                        token: tokens[who], console: consoles[who % 2], edge: client().edge_instance, supersedes,
+                    };
+                    match table.reserve(applicant, limits) {
+                        Ok((number, _)) => places.push((number, who, false)),
+                        Err(reason) => {
+                            prop_assert_eq!(reason, Reason::Full);
+                            prop_assert!(places.len() >= 3);
+                        }
+                    }
+                }
+                2 => if let Some((number, who, begun)) = places.get_mut(which) && !*begun {
+                    let facts = SessionFacts {
+                        id: sessions[*who], token: tokens[*who], console: consoles[*who % 2],
+                        name: "guest".parse().unwrap(), requestor: None, client_address: String::new(),
+                        edge: edge(), started: START, bytes_in: 0, bytes_out: 0,
+                    };
+                    prop_assert!(table.begin(*number, facts).is_some());
+                    *begun = true;
+                },
+                _ => if which < places.len() {
+                    table.release(places.remove(which).0);
+                },
+            }
+            let listed: usize = table.list().iter().map(|live| live.connections).sum();
+            prop_assert_eq!(listed, places.iter().filter(|(_, _, begun)| *begun).count());
+            prop_assert!(table.list().iter().all(|live| live.connections > 0));
+            let counted = table.counted();
+            prop_assert!(counted <= places.len() && counted <= limits.max);
+            // Beyond the limits there is at most one reconnection under way per token.
+            prop_assert!(places.len() - counted <= tokens.len());
+        }
+        for (number, _, _) in places.drain(..) { table.release(number); }
+        prop_assert_eq!(table.counted(), 0);
+        prop_assert!(table.list().is_empty());
+    }
+}

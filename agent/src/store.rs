@@ -1,0 +1,153 @@
+//! Everything that outlives the agent's process, in one SQLite file: tokens (as hashes) and the record of sessions.
+//!
+//! One connection writes, each transaction with `BEGIN IMMEDIATE`, so that no writer waits for a lock in mid-way; a few
+//! others read. The file is in WAL mode with `synchronous = NORMAL`: a transaction that has committed survives the death
+//! of this process at any moment (SIGKILL included), because it is with the kernel; only a crash of the whole host may
+//! lose the last ones, and after that no token is of use anyway: each row carries the host's boot id. So a used token
+//! never comes back, at a cost of no `fsync` per redeem.
+//!
+//! **Invariants**: there is no SQL outside this module; nothing in the file is a secret; no transaction waits for
+//! anything but SQLite; a row of a session is open only while its agent runs, because opening the store closes those that
+//! an earlier run left.
+
+mod convert;
+mod place;
+mod sessions;
+mod sweep;
+mod tokens;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use porthole_shared::clock::UnixTime;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{Sqlite, Transaction};
+
+use self::place::Place;
+pub use self::place::PlaceError;
+pub use self::sessions::SessionEnd;
+pub use self::sweep::{Swept, sweep_now_and_then};
+pub use self::tokens::{NewToken, Opened, Redeem, TokenRecord};
+
+/// How many connections read.
+const READERS: u32 = 4;
+
+/// How long anybody waits for a connection, or for SQLite's lock (somebody may have the file open in `sqlite3`).
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The database. Clones are handles to the same.
+#[derive(Debug, Clone)]
+pub struct Store {
+    writer: SqlitePool,
+    readers: SqlitePool,
+    boot_id: Arc<str>,
+    /// Keeps other agents out for as long as this one has the file open.
+    _place: Arc<Place>,
+}
+
+/// A statement failed, or a row does not say what it should.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// SQLite's words.
+    #[error("{operation} in the database")]
+    Sqlite {
+        /// What was being done.
+        operation: &'static str,
+        /// Why it failed.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// A value that this release did not write.
+    #[error("the database's {column} holds something that is not of this release")]
+    Foreign {
+        /// Where.
+        column: &'static str,
+    },
+}
+
+/// The database cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Its directory is of no use.
+    #[error(transparent)]
+    Place(#[from] PlaceError),
+    /// The host does not say which boot this is.
+    #[error("cannot read {BOOT_ID}, which tells one boot of this host from another")]
+    BootId(#[source] std::io::Error),
+    /// SQLite does not open it.
+    #[error("cannot open {path}")]
+    Sqlite {
+        /// The file.
+        path: String,
+        /// Why.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// It is newer than this release, or damaged.
+    #[error("cannot bring {path} up to date (was it made by a newer release?)")]
+    Migrate {
+        /// The file.
+        path: String,
+        /// Why.
+        #[source]
+        source: sqlx::migrate::MigrateError,
+    },
+    /// The rows that an earlier run left open cannot be closed.
+    #[error("cannot close the sessions that an earlier run left open")]
+    CloseLeftOpen(#[source] Error),
+}
+
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+
+impl Store {
+    /// Opens `porthole.db` in the agent's state directory, makes what is missing, and closes the session rows that an
+    /// earlier run left open.
+    pub async fn open(state_dir: &Path, now: UnixTime) -> Result<Self, OpenError> {
+        let boot_id = std::fs::read_to_string(BOOT_ID).map_err(OpenError::BootId)?;
+        Self::open_as_of(state_dir, boot_id.trim(), now).await
+    }
+
+    async fn open_as_of(state_dir: &Path, boot_id: &str, now: UnixTime) -> Result<Self, OpenError> {
+        let place = Place::take(state_dir)?;
+        let path = place.database().display().to_string();
+        let sqlite = |source| OpenError::Sqlite { path: path.clone(), source };
+        let options = SqliteConnectOptions::new()
+            .filename(place.database())
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Normal)
+            .foreign_keys(true)
+            .busy_timeout(PATIENCE);
+        let pool = || SqlitePoolOptions::new().acquire_timeout(PATIENCE).idle_timeout(None).max_lifetime(None);
+        let writer = pool().max_connections(1).connect_with(options.clone()).await.map_err(sqlite)?;
+        sqlx::migrate!("../migrations/agent")
+            .run(&writer)
+            .await
+            .map_err(|source| OpenError::Migrate { path: path.clone(), source })?;
+        let readers = pool().max_connections(READERS).connect_with(options.read_only(true)).await.map_err(sqlite)?;
+        let store = Self { writer, readers, boot_id: boot_id.into(), _place: Arc::new(place) };
+        let closed = store.close_left_open(now).await.map_err(OpenError::CloseLeftOpen)?;
+        if closed > 0 {
+            tracing::warn!(sessions = closed, "an earlier run ended without closing these sessions' rows");
+        }
+        Ok(store)
+    }
+
+    /// Closes the connections; what is under way is finished first.
+    pub async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+
+    async fn write(&self, operation: &'static str) -> Result<Transaction<'static, Sqlite>, Error> {
+        self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(failed(operation))
+    }
+}
+
+/// Names the operation that SQLite's error belongs to.
+fn failed(operation: &'static str) -> impl Fn(sqlx::Error) -> Error {
+    move |source| Error::Sqlite { operation, source }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,130 @@
+//! The rows of sessions: opened and continued by redeeming, closed by the end of their last connection.
+
+use porthole_shared::clock::UnixTime;
+use porthole_shared::names::{ConsoleKind, SessionId};
+use porthole_shared::reason::Reason;
+use sqlx::{Sqlite, Transaction};
+
+use super::convert::{count, parsed, signed, time};
+use super::{Error, Opened, Redeem, Store, TokenRecord, failed};
+use crate::sessions::SessionFacts;
+use crate::tokens::Policy;
+
+/// A connection's end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SessionEnd {
+    /// Its session.
+    pub id: SessionId,
+    /// When.
+    pub ended: UnixTime,
+    /// Why.
+    pub reason: Reason,
+    /// What it carried from the client.
+    pub bytes_in: u64,
+    /// What it carried to the client.
+    pub bytes_out: u64,
+}
+
+/// Opens the session of a token that has just been redeemed, or continues the one that it has.
+pub(super) async fn open(
+    write: &mut Transaction<'_, Sqlite>,
+    token: &TokenRecord,
+    wanted: &Redeem,
+) -> Result<Opened, Error> {
+    let operation = "opening a session";
+    // A bound token has one session, which goes on with each reconnection. With SPICE each channel is a connection of
+    // its own, so those that come while the session is open belong to it, whatever the policy.
+    let row = sqlx::query(
+        "UPDATE sessions SET open = open + 1, connections = connections + 1, ended = NULL, reason = NULL, \
+             client_address = ?1, edge = ?2, edge_instance = ?3 \
+         WHERE id = (SELECT id FROM sessions WHERE token_id = ?4 ORDER BY open > 0 DESC, started DESC LIMIT 1) \
+           AND (?5 OR (?6 AND open > 0)) \
+         RETURNING id, started, bytes_in, bytes_out",
+    )
+    .bind(wanted.client.address.to_string())
+    .bind(wanted.edge.as_str())
+    .bind(wanted.client.edge_instance.to_string())
+    .bind(token.id.to_string())
+    .bind(token.state.policy == Policy::Bound)
+    .bind(token.console.kind == ConsoleKind::Spice)
+    .fetch_optional(&mut **write)
+    .await
+    .map_err(failed(operation))?;
+    let (id, started, bytes_in, bytes_out) = if let Some(row) = row {
+        (parsed(&row, "id")?, time(&row, "started")?, count(&row, "bytes_in")?, count(&row, "bytes_out")?)
+    } else {
+        insert(write, token, wanted).await.map_err(failed(operation))?;
+        (wanted.new_session, wanted.now, 0, 0)
+    };
+    let facts = SessionFacts {
+        id,
+        token: token.id,
+        console: token.console,
+        name: token.name.clone(),
+        requestor: token.requestor.clone(),
+        client_address: wanted.client.address.to_string(),
+        edge: wanted.edge.clone(),
+        started,
+        bytes_in,
+        bytes_out,
+    };
+    Ok(Opened { facts, until: started.plus(wanted.longest_session).min(token.state.expires) })
+}
+
+async fn insert(write: &mut Transaction<'_, Sqlite>, token: &TokenRecord, wanted: &Redeem) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "INSERT INTO sessions (id, token_id, source, uuid, kind, idx, name, requestor, client_address, edge, \
+         edge_instance, started, open, connections) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, 1)",
+    )
+    .bind(wanted.new_session.to_string())
+    .bind(token.id.to_string())
+    .bind(token.console.source.as_str())
+    .bind(token.console.uuid.to_string())
+    .bind(token.console.kind.as_str())
+    .bind(i64::from(token.console.index))
+    .bind(token.name.as_str())
+    .bind(token.requestor.as_ref().map(porthole_shared::names::Requestor::as_str))
+    .bind(wanted.client.address.to_string())
+    .bind(wanted.edge.as_str())
+    .bind(wanted.client.edge_instance.to_string())
+    .bind(wanted.now.0)
+    .execute(&mut **write)
+    .await
+    .map(drop)
+}
+
+impl Store {
+    /// Writes a connection's end; with the last open connection the session ends too.
+    pub async fn end_connection(&self, end: &SessionEnd) -> Result<(), Error> {
+        let operation = "closing a session";
+        let mut write = self.write(operation).await?;
+        sqlx::query(
+            "UPDATE sessions SET open = open - 1, bytes_in = bytes_in + ?1, bytes_out = bytes_out + ?2, \
+                 ended = CASE WHEN open = 1 THEN ?3 END, reason = CASE WHEN open = 1 THEN ?4 END \
+             WHERE id = ?5 AND open > 0",
+        )
+        .bind(signed(end.bytes_in))
+        .bind(signed(end.bytes_out))
+        .bind(end.ended.0)
+        .bind(end.reason.code())
+        .bind(end.id.to_string())
+        .execute(&mut *write)
+        .await
+        .map_err(failed(operation))?;
+        write.commit().await.map_err(failed(operation))
+    }
+
+    /// Closes the rows of sessions whose agent has died; how many there were.
+    pub(super) async fn close_left_open(&self, now: UnixTime) -> Result<u64, Error> {
+        let operation = "closing left-over sessions";
+        let mut write = self.write(operation).await?;
+        let done = sqlx::query("UPDATE sessions SET open = 0, ended = ?, reason = ? WHERE open > 0")
+            .bind(now.0)
+            .bind(Reason::AgentRestarted.code())
+            .execute(&mut *write)
+            .await
+            .map_err(failed(operation))?;
+        write.commit().await.map_err(failed(operation))?;
+        Ok(done.rows_affected())
+    }
+}

@@ -1,0 +1,217 @@
+//! The rows of tokens, and the one statement that redeems.
+
+use porthole_shared::binding::BindingHash;
+use porthole_shared::clock::UnixTime;
+use porthole_shared::names::{ConsoleId, ConsoleName, EdgeName, Requestor, SessionId, TokenId};
+use porthole_shared::reason::Reason;
+use porthole_shared::token::TokenHash;
+use porthole_shared::tunnel::ClientFacts;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row as _, Sqlite, Transaction};
+
+use super::convert::{binding, console, count, parsed, parsed_option, time};
+use super::{Error, Store, failed};
+use crate::sessions::SessionFacts;
+use crate::tokens::{Policy, TokenState, judge};
+
+/// A token to be written down.
+#[derive(Debug, Clone)]
+pub struct NewToken {
+    /// Its public name.
+    pub id: TokenId,
+    /// What its text hashes to.
+    pub hash: TokenHash,
+    /// What it is for.
+    pub console: ConsoleId,
+    /// What that is called now.
+    pub name: ConsoleName,
+    /// Who asked for it.
+    pub requestor: Option<Requestor>,
+    /// How often it may be used.
+    pub policy: Policy,
+    /// Now.
+    pub created: UnixTime,
+    /// Until when it may be used for the first time.
+    pub redeem_by: UnixTime,
+    /// Until when it may be used at all.
+    pub expires: UnixTime,
+}
+
+/// A token's row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenRecord {
+    /// Its public name.
+    pub id: TokenId,
+    /// What it is for.
+    pub console: ConsoleId,
+    /// What that was called when it was made.
+    pub name: ConsoleName,
+    /// Who asked for it.
+    pub requestor: Option<Requestor>,
+    /// What decides about its use.
+    pub state: TokenState,
+}
+
+/// A wish to use a token.
+#[derive(Debug, Clone)]
+pub struct Redeem {
+    /// Which.
+    pub hash: TokenHash,
+    /// The client's secret, if it offered one.
+    pub binding: Option<BindingHash>,
+    /// Now.
+    pub now: UnixTime,
+    /// How long a session may last, in seconds.
+    pub longest_session: i64,
+    /// The id of the session, if it will be a new one.
+    pub new_session: SessionId,
+    /// Who is there.
+    pub client: ClientFacts,
+    /// By which edge.
+    pub edge: EdgeName,
+}
+
+/// A redeemed token, and the session that it opened or continued.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Opened {
+    /// The session.
+    pub facts: SessionFacts,
+    /// Until when it may last.
+    pub until: UnixTime,
+}
+
+/// The rules of [`judge`], where they are atomic. The first use of a bound token brings `expires` forward to the longest
+/// session, so that reconnections do not make a session longer.
+const REDEEM: &str = "
+    UPDATE tokens SET
+        uses       = uses + 1,
+        first_used = coalesce(first_used, ?1),
+        bind_hash  = CASE WHEN policy = 'bound' AND uses = 0 THEN ?2 ELSE bind_hash END,
+        expires    = CASE WHEN policy = 'bound' AND uses = 0 THEN min(expires, ?1 + ?3) ELSE expires END
+    WHERE hash = ?4 AND boot_id = ?5 AND revoked IS NULL AND ?1 < expires
+      AND CASE policy
+            WHEN 'reusable' THEN ?1 < redeem_by
+            WHEN 'once'     THEN uses = 0 AND ?1 < redeem_by
+            WHEN 'bound'    THEN (uses = 0 AND ?1 < redeem_by) OR (uses > 0 AND bind_hash IS NOT NULL AND bind_hash = ?2)
+          END
+    RETURNING *, boot_id = ?5 AS this_boot";
+
+impl Store {
+    /// Writes a new token down.
+    pub async fn insert_token(&self, token: &NewToken) -> Result<(), Error> {
+        let operation = "writing a token";
+        let mut write = self.write(operation).await?;
+        sqlx::query(
+            "INSERT INTO tokens (id, hash, boot_id, source, uuid, kind, idx, name, requestor, policy, created, \
+             redeem_by, expires) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        )
+        .bind(token.id.to_string())
+        .bind(token.hash.0.as_slice())
+        .bind(&*self.boot_id)
+        .bind(token.console.source.as_str())
+        .bind(token.console.uuid.to_string())
+        .bind(token.console.kind.as_str())
+        .bind(i64::from(token.console.index))
+        .bind(token.name.as_str())
+        .bind(token.requestor.as_ref().map(Requestor::as_str))
+        .bind(token.policy.as_str())
+        .bind(token.created.0)
+        .bind(token.redeem_by.0)
+        .bind(token.expires.0)
+        .execute(&mut *write)
+        .await
+        .map_err(failed(operation))?;
+        write.commit().await.map_err(failed(operation))
+    }
+
+    /// The token whose text has this hash.
+    pub async fn token(&self, hash: &TokenHash) -> Result<Option<TokenRecord>, Error> {
+        let row = sqlx::query("SELECT *, boot_id = ?2 AS this_boot FROM tokens WHERE hash = ?1")
+            .bind(hash.0.as_slice())
+            .bind(&*self.boot_id)
+            .fetch_optional(&self.readers)
+            .await
+            .map_err(failed("looking up a token"))?;
+        row.as_ref().map(record).transpose()
+    }
+
+    /// Uses a token and opens its session, or says why not: one transaction, of which the first statement decides.
+    pub async fn redeem(&self, wanted: &Redeem) -> Result<Result<Opened, Reason>, Error> {
+        let operation = "redeeming a token";
+        let mut write = self.write(operation).await?;
+        let row = sqlx::query(REDEEM)
+            .bind(wanted.now.0)
+            .bind(wanted.binding.as_ref().map(|hash| hash.0.as_slice()))
+            .bind(wanted.longest_session)
+            .bind(wanted.hash.0.as_slice())
+            .bind(&*self.boot_id)
+            .fetch_optional(&mut *write)
+            .await
+            .map_err(failed(operation))?;
+        let Some(row) = row else {
+            let refusal = self.why_not(&mut write, wanted).await?;
+            write.rollback().await.map_err(failed(operation))?;
+            return Ok(Err(refusal));
+        };
+        let token = record(&row)?;
+        let opened = super::sessions::open(&mut write, &token, wanted).await?;
+        write.commit().await.map_err(failed(operation))?;
+        Ok(Ok(opened))
+    }
+
+    /// Words a refusal of [`REDEEM`]: within its transaction nothing has changed since.
+    async fn why_not(&self, write: &mut Transaction<'_, Sqlite>, wanted: &Redeem) -> Result<Reason, Error> {
+        let row = sqlx::query("SELECT *, boot_id = ?2 AS this_boot FROM tokens WHERE hash = ?1")
+            .bind(wanted.hash.0.as_slice())
+            .bind(&*self.boot_id)
+            .fetch_optional(&mut **write)
+            .await
+            .map_err(failed("redeeming a token"))?;
+        let Some(row) = row else { return Ok(Reason::UnknownToken) };
+        // The two must agree; should they not, the statement has the last word.
+        Ok(judge(&record(&row)?.state, wanted.binding, wanted.now).err().unwrap_or(Reason::Internal))
+    }
+
+    /// Withdraws a token; false if there is none of this id.
+    pub async fn revoke(&self, id: TokenId, now: UnixTime) -> Result<bool, Error> {
+        let operation = "withdrawing a token";
+        let mut write = self.write(operation).await?;
+        let done = sqlx::query("UPDATE tokens SET revoked = coalesce(revoked, ?) WHERE id = ?")
+            .bind(now.0)
+            .bind(id.to_string())
+            .execute(&mut *write)
+            .await
+            .map_err(failed(operation))?;
+        write.commit().await.map_err(failed(operation))?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    /// When the last of all tokens expires.
+    pub async fn last_expiry(&self) -> Result<Option<UnixTime>, Error> {
+        let last: Option<i64> = sqlx::query_scalar("SELECT max(expires) FROM tokens")
+            .fetch_one(&self.readers)
+            .await
+            .map_err(failed("looking for the last expiry"))?;
+        Ok(last.map(UnixTime))
+    }
+}
+
+fn record(row: &SqliteRow) -> Result<TokenRecord, Error> {
+    let revoked: Option<i64> = row.try_get("revoked").map_err(|_| Error::Foreign { column: "revoked" })?;
+    let this_boot: bool = row.try_get("this_boot").map_err(|_| Error::Foreign { column: "boot_id" })?;
+    Ok(TokenRecord {
+        id: parsed(row, "id")?,
+        console: console(row)?,
+        name: parsed(row, "name")?,
+        requestor: parsed_option(row, "requestor")?,
+        state: TokenState {
+            policy: parsed(row, "policy")?,
+            redeem_by: time(row, "redeem_by")?,
+            expires: time(row, "expires")?,
+            uses: count(row, "uses")?,
+            binding: binding(row, "bind_hash")?,
+            revoked: revoked.is_some(),
+            this_boot,
+        },
+    })
+}

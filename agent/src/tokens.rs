@@ -1,0 +1,235 @@
+//! Console tokens: made for a console that exists, redeemed by whom their policy allows, withdrawn.
+//!
+//! ```text
+//!  api ──mint──► Token, URL           tunnel ──examine──► Examined ──redeem──► Redeemed ──► Sessions::begin
+//!                row: a hash                  changes nothing         one atomic statement
+//! ```
+//!
+//! The signature only keeps rubbish away; the row decides, on this host's clock, in one statement, whatever the number
+//! of redeemers at once. Between the two steps the console is opened, so that a link is not used up by a guest that
+//! does not answer.
+//!
+//! **Invariants**: a token's text is never stored or logged, only its hash and its public id; nothing here speaks HTTP.
+
+mod config;
+mod keys;
+mod mint;
+mod policy;
+mod urls;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use porthole_shared::binding::BindingHash;
+use porthole_shared::clock::{Clock, UnixTime};
+use porthole_shared::lifecycle::chain;
+use porthole_shared::names::{ConsoleId, ConsoleName, EdgeName, NodeId, SessionId, TokenId};
+use porthole_shared::reason::Reason;
+use porthole_shared::token::{self, KeyId, MalformedToken, TokenHash, VerifyError};
+use porthole_shared::tunnel::{ClientFacts, Inspection, Presented};
+use tokio_util::task::TaskTracker;
+
+pub use self::config::Config;
+pub use self::keys::{KeyFileError, KeysError, RotateError, SigningKeys};
+pub use self::mint::{MintError, MintRequest, Minted};
+pub use self::policy::{Policy, TokenState, UnknownPolicy, judge};
+pub use self::urls::{BaseUrl, InvalidBaseUrl, Urls};
+use crate::consoles::Consoles;
+use crate::sessions::{OpenRow, Recorder, SessionFacts};
+use crate::store::{self, Store, TokenRecord};
+
+/// The tokens of this node. Clones are handles to the same.
+#[derive(Debug, Clone)]
+pub struct Tokens(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    node: NodeId,
+    config: Config,
+    urls: Urls,
+    longest_session: Duration,
+    consoles: Consoles,
+    keys: SigningKeys,
+    recorder: Recorder,
+}
+
+/// What tokens are made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// The id of this node.
+    pub node: NodeId,
+    /// `[tokens]`.
+    pub config: Config,
+    /// `[urls]`.
+    pub urls: Urls,
+    /// `[sessions] longest`.
+    pub longest_session: Duration,
+    /// What tokens are for.
+    pub consoles: Consoles,
+    /// What signs them.
+    pub keys: SigningKeys,
+    /// Where their rows are.
+    pub store: Store,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// What the end of the process waits for.
+    pub tasks: TaskTracker,
+}
+
+/// A token that this node made and that its presenter might use now. Looking has changed nothing; only
+/// [`Tokens::redeem`] decides.
+#[derive(Debug, Clone)]
+pub struct Examined {
+    hash: TokenHash,
+    binding: Option<BindingHash>,
+    record: TokenRecord,
+}
+
+impl Examined {
+    /// Its public name.
+    pub const fn id(&self) -> TokenId {
+        self.record.id
+    }
+
+    /// The console it is for.
+    pub const fn console(&self) -> ConsoleId {
+        self.record.console
+    }
+
+    /// The console's name when the token was made.
+    pub const fn name(&self) -> &ConsoleName {
+        &self.record.name
+    }
+
+    /// Whether all connections with this token are one person's, so that a new one takes over from the last.
+    pub fn is_bound(&self) -> bool {
+        self.record.state.policy == Policy::Bound
+    }
+
+    /// What a page may know before it connects.
+    pub fn inspection(&self) -> Inspection {
+        Inspection {
+            kind: self.record.console.kind,
+            name: self.record.name.clone(),
+            redeem_by: self.record.state.redeem_by,
+            expires: self.record.state.expires,
+        }
+    }
+}
+
+/// A redeemed token: the right to one connection. To be given to [`Sessions::begin`](crate::sessions::Sessions::begin);
+/// dropped instead, its session's row ends as `client_gone`.
+#[derive(Debug)]
+pub struct Redeemed {
+    pub(crate) facts: SessionFacts,
+    /// How long the connection may last.
+    pub(crate) longest: Duration,
+    pub(crate) row: OpenRow,
+}
+
+impl Redeemed {
+    /// The session that this connection opens or continues.
+    pub const fn session(&self) -> SessionId {
+        self.facts.id
+    }
+}
+
+/// A token could not be withdrawn.
+#[derive(Debug, thiserror::Error)]
+pub enum RevokeError {
+    /// There is none.
+    #[error("this host has no token of this id (it may have expired long ago)")]
+    UnknownToken,
+    /// The database failed.
+    #[error("the token could not be withdrawn")]
+    Store(#[source] store::Error),
+}
+
+impl Tokens {
+    /// Puts them together.
+    pub fn new(parts: Parts) -> Self {
+        let Parts { node, config, urls, longest_session, consoles, keys, store, clock, tasks } = parts;
+        let recorder = Recorder { store, clock, tasks };
+        Self(Arc::new(Shared { node, config, urls, longest_session, consoles, keys, recorder }))
+    }
+
+    /// The keys that sign them.
+    pub fn keys(&self) -> &SigningKeys {
+        &self.0.keys
+    }
+
+    /// Whether this token would open its console now. Changes nothing.
+    pub async fn examine(&self, presented: &Presented) -> Result<Examined, Reason> {
+        let origin = presented.token.unverified_origin().map_err(|MalformedToken| Reason::BadSignature)?;
+        // A token of another node cannot be checked here; it was sent to the wrong door.
+        if origin.node != self.0.node {
+            return Err(Reason::WrongNode);
+        }
+        token::verify(&presented.token, &self.0.keys.verifying()).map_err(|error| match error {
+            VerifyError::Malformed(_) | VerifyError::UnknownKey | VerifyError::BadSignature => Reason::BadSignature,
+        })?;
+        let hash = presented.token.hash();
+        let binding = presented.binding.as_ref().map(porthole_shared::binding::BindingSecret::hash);
+        let record = self.0.recorder.store.token(&hash).await.map_err(|error| internal(&error))?;
+        let record = record.ok_or(Reason::UnknownToken)?;
+        judge(&record.state, binding, self.now())?;
+        Ok(Examined { hash, binding, record })
+    }
+
+    /// Uses the token, and opens its session's row or continues it. Of any number of redeemers at once as many get
+    /// through as the policy allows. Goes on to its end even if the caller stops waiting.
+    pub async fn redeem(
+        &self,
+        token: &Examined,
+        client: &ClientFacts,
+        edge: &EdgeName,
+    ) -> Result<Redeemed, Reason> {
+        let now = self.now();
+        let wanted = store::Redeem {
+            hash: token.hash,
+            binding: token.binding,
+            now,
+            longest_session: i64::try_from(self.0.longest_session.as_secs()).unwrap_or(i64::MAX),
+            new_session: SessionId::random(),
+            client: client.clone(),
+            edge: edge.clone(),
+        };
+        let recorder = self.0.recorder.clone();
+        // A task of its own, because a client that leaves in mid-statement must not leave a row open: the answer that
+        // nobody takes any more is dropped, and closes it.
+        let transaction = self.0.recorder.tasks.spawn(async move {
+            let outcome = recorder.store.redeem(&wanted).await.map_err(|error| internal(&error))?;
+            let opened = outcome?;
+            let row = OpenRow::new(opened.facts.id, recorder);
+            let longest = Duration::from_secs(u64::try_from(opened.until.0.saturating_sub(now.0)).unwrap_or(0));
+            Ok(Redeemed { facts: opened.facts, longest, row })
+        });
+        transaction.await.unwrap_or_else(|error| {
+            tracing::error!(%error, "redeeming a token was cut off");
+            Err(Reason::Internal)
+        })
+    }
+
+    /// Withdraws a token. Ending its sessions is the caller's.
+    pub async fn revoke(&self, id: TokenId) -> Result<(), RevokeError> {
+        let known = self.0.recorder.store.revoke(id, self.now()).await.map_err(RevokeError::Store)?;
+        if known { Ok(()) } else { Err(RevokeError::UnknownToken) }
+    }
+
+    /// Lets the next signing key sign from now on.
+    pub async fn rotate_keys(&self) -> Result<KeyId, RotateError> {
+        self.0.keys.rotate(&self.0.recorder.store, self.now()).await
+    }
+
+    fn now(&self) -> UnixTime {
+        self.0.recorder.clock.now()
+    }
+}
+
+fn internal(error: &store::Error) -> Reason {
+    tracing::error!(error = chain(error), "the database failed");
+    Reason::Internal
+}
+
+#[cfg(test)]
+mod tests;

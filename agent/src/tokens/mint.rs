@@ -1,0 +1,176 @@
+//! Making a token: the console is there, runs, has that kind, and has a page; then a row, then a URL.
+
+use porthole_shared::clock::UnixTime;
+use porthole_shared::config::Duration;
+use porthole_shared::names::{ConsoleId, ConsoleKind, ConsoleName, ConsoleSource, Requestor, TokenId};
+use porthole_shared::secret::Secret;
+use porthole_shared::token::{Claims, SigningKeyError, Token};
+
+use super::{Policy, Tokens};
+use crate::consoles::{self, Owner, OwnerState};
+use crate::store::{self, NewToken};
+
+/// A wish for a token.
+#[derive(Debug, Clone)]
+pub struct MintRequest {
+    /// The console's owner, by name or UUID.
+    pub console: String,
+    /// Which kind; VNC of a domain and the only one of an external console, if not said.
+    pub kind: Option<ConsoleKind>,
+    /// Which one of that kind.
+    pub index: u8,
+    /// Of whom the link is; as configured, if not said.
+    pub policy: Option<Policy>,
+    /// How long the link waits for its first use; as configured, if not said.
+    pub ttl: Option<Duration>,
+    /// Who asks, for the record.
+    pub requestor: Option<Requestor>,
+}
+
+/// A new token.
+#[derive(Debug, Clone)]
+pub struct Minted {
+    /// Its public name.
+    pub id: TokenId,
+    /// Itself.
+    pub token: Token,
+    /// The URL that opens its console.
+    pub url: Secret<String>,
+    /// What it is for.
+    pub console: ConsoleId,
+    /// What that is called.
+    pub name: ConsoleName,
+    /// Of whom it is.
+    pub policy: Policy,
+    /// Until when it may be used for the first time.
+    pub redeem_by: UnixTime,
+    /// Until when it may be used at all.
+    pub expires: UnixTime,
+}
+
+/// No token was made.
+#[derive(Debug, thiserror::Error)]
+pub enum MintError {
+    /// The console was not found.
+    #[error(transparent)]
+    Find(#[from] consoles::FindError),
+    /// Its owner does not run.
+    #[error("{name} is {state}: start it first")]
+    NotRunning {
+        /// The owner.
+        name: ConsoleName,
+        /// What it is doing.
+        state: OwnerState,
+    },
+    /// It has no such console.
+    #[error("{name} has no {kind} console {index}; it has {}", Kinds(have))]
+    NoSuchKind {
+        /// The owner.
+        name: ConsoleName,
+        /// What was asked for.
+        kind: ConsoleKind,
+        /// Which of them.
+        index: u8,
+        /// What it has.
+        have: Vec<consoles::Kind>,
+    },
+    /// Not in this release.
+    #[error("serial consoles of domains are not served by this release; {name} has {}", Kinds(have))]
+    SerialOfDomain {
+        /// The owner.
+        name: ConsoleName,
+        /// What it has.
+        have: Vec<consoles::Kind>,
+    },
+    /// There is no page for it.
+    #[error("there is no base URL for {kind} consoles: set `{kind}` in [urls] of the agent's configuration")]
+    NoUrl {
+        /// The kind.
+        kind: ConsoleKind,
+    },
+    /// It would live too short or too long.
+    #[error("a ttl of {ttl} is not possible: use 1s to {longest}")]
+    Ttl {
+        /// What was asked for.
+        ttl: Duration,
+        /// The longest there is.
+        longest: Duration,
+    },
+    /// It cannot be signed.
+    #[error(transparent)]
+    Sign(#[from] SigningKeyError),
+    /// It cannot be written down.
+    #[error("the token was not made, because it could not be written down")]
+    Store(#[from] store::Error),
+}
+
+/// What an owner has, in words.
+struct Kinds<'a>(&'a [consoles::Kind]);
+
+impl std::fmt::Display for Kinds<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Some((first, others)) = self.0.split_first() else { return f.write_str("none") };
+        write!(f, "{} {}", first.kind, first.index)?;
+        others.iter().try_for_each(|other| write!(f, ", {} {}", other.kind, other.index))
+    }
+}
+
+impl Tokens {
+    /// Makes a token and writes its hash down.
+    pub async fn mint(&self, request: MintRequest) -> Result<Minted, MintError> {
+        let config = &self.0.config;
+        let ttl = request.ttl.unwrap_or(config.redeem_within);
+        if ttl.as_seconds() < 1 || ttl > config.longest_ttl {
+            return Err(MintError::Ttl { ttl, longest: config.longest_ttl });
+        }
+        let owner = self.0.consoles.find(&request.console).await?;
+        let console = choose(&owner, request.kind, request.index)?;
+        let base = self.0.urls.base(console.kind).ok_or(MintError::NoUrl { kind: console.kind })?;
+
+        let (id, policy, now) = (TokenId::random(), request.policy.unwrap_or(config.policy), self.now());
+        let redeem_by = now.plus(ttl.as_seconds());
+        let longest = i64::try_from(self.0.longest_session.as_secs()).unwrap_or(i64::MAX);
+        let expires = redeem_by.plus(longest).plus(config.grace.as_seconds());
+        let claims =
+            Claims { node: self.0.node.clone(), kind: console.kind, jti: id, iat: now, redeem_by, exp: expires };
+        let token = self.0.keys.sign(&claims)?;
+        let (name, requestor) = (owner.name, request.requestor);
+        let row = NewToken {
+            id,
+            hash: token.hash(),
+            console,
+            name: name.clone(),
+            requestor,
+            policy,
+            created: now,
+            redeem_by,
+            expires,
+        };
+        self.0.recorder.store.insert_token(&row).await?;
+        tracing::info!(
+            token = %id, %console, %name, %policy, %redeem_by,
+            requestor = row.requestor.as_ref().map(tracing::field::display), "token made"
+        );
+        Ok(Minted { id, url: base.with_token(&token), token, console, name, policy, redeem_by, expires })
+    }
+}
+
+/// Which of an owner's consoles is meant.
+fn choose(owner: &Owner, kind: Option<ConsoleKind>, index: u8) -> Result<ConsoleId, MintError> {
+    let (name, have) = (|| owner.name.clone(), || owner.kinds.clone());
+    let kind = kind.unwrap_or_else(|| match owner.source {
+        ConsoleSource::Libvirt => ConsoleKind::Vnc,
+        ConsoleSource::External => owner.kinds.first().map_or(ConsoleKind::Vnc, |only| only.kind),
+    });
+    // First, because an XML of a domain that does not run tells less of it.
+    if !owner.state.is_active() {
+        return Err(MintError::NotRunning { name: name(), state: owner.state });
+    }
+    if kind == ConsoleKind::Serial && owner.source == ConsoleSource::Libvirt {
+        return Err(MintError::SerialOfDomain { name: name(), have: have() });
+    }
+    if !owner.kinds.contains(&consoles::Kind { kind, index }) {
+        return Err(MintError::NoSuchKind { name: name(), kind, index, have: have() });
+    }
+    Ok(ConsoleId { source: owner.source, uuid: owner.uuid, kind, index })
+}

@@ -1,0 +1,117 @@
+//! `GET /tunnel/v1/console`: from a token to a running session.
+//!
+//! The order matters. Nothing is changed before the token's row says that it would open the console, so strangers cost
+//! a lookup; a place is taken before the console is asked for, so a full host does not bother guests; and the token is
+//! used up last, so a guest that does not answer costs nobody a link.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CONNECTION, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_PROTOCOL, UPGRADE};
+use http::{Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::upgrade::{OnUpgrade, Parts};
+use hyper_util::rt::TokioIo;
+use porthole_shared::binding::BINARY_SUBPROTOCOL;
+use porthole_shared::lifecycle::chain;
+use porthole_shared::names::EdgeName;
+use porthole_shared::reason::Reason;
+use porthole_shared::tunnel::{ConsoleRequest, WebSocketKey};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout};
+use tokio_rustls::server::TlsStream;
+
+use super::listener::Link;
+use super::routes::malformed;
+use crate::consoles::open::{ConsoleStream, open};
+use crate::sessions::Connection;
+use crate::websocket::{Relay, accept};
+
+/// How long opening a console may take, all in all. An edge waits a little longer.
+const OPEN_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long an edge may take to take the `101`.
+const SWITCH_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Redeems and connects; the session runs on in a task of its own.
+pub(super) async fn connect(
+    link: &Arc<Link>,
+    edge: &EdgeName,
+    mut request: Request<Incoming>,
+) -> Result<Response<Full<Bytes>>, Reason> {
+    let server = &link.server;
+    if server.shutdown.soft.is_cancelled() {
+        return Err(Reason::Draining);
+    }
+    let wanted = ConsoleRequest::read(request.headers()).map_err(|error| malformed(error, edge))?;
+    // HTTP/1.0 has no upgrades, whatever its headers say.
+    request.extensions().get::<OnUpgrade>().ok_or(Reason::BadRequest)?;
+
+    let services = &server.services;
+    let client = &wanted.presented.client;
+    let token = services.tokens.examine(&wanted.presented).await.inspect_err(|reason| {
+        tracing::debug!(%edge, client = %client.address, %reason, "a token was refused");
+    })?;
+    let refused = |reason: Reason| {
+        tracing::info!(token = %token.id(), console = %token.console(), client = %client.address, %reason, "refused");
+        reason
+    };
+    let place = services.sessions.reserve(&token, client).map_err(refused)?;
+    let id = token.console();
+    let console = open(&services.consoles, &id, Instant::now() + OPEN_PATIENCE).await.map_err(|error| {
+        tracing::warn!(console = %id, error = chain(&error), "cannot open a console");
+        refused(error.reason())
+    })?;
+    let redeemed = services.tokens.redeem(&token, client, edge).await.map_err(refused)?;
+    let connection = services.sessions.begin(place, redeemed);
+
+    let upgrade = hyper::upgrade::on(&mut request);
+    drop(server.connections.spawn(carry(Arc::clone(link), upgrade, console, connection)));
+    switching(&wanted.key, wanted.binary)
+}
+
+fn switching(key: &WebSocketKey, binary: bool) -> Result<Response<Full<Bytes>>, Reason> {
+    let mut response = Response::new(Full::default());
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let headers = response.headers_mut();
+    headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(SEC_WEBSOCKET_ACCEPT, HeaderValue::try_from(key.accept()).map_err(|_| Reason::Internal)?);
+    if binary {
+        headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(BINARY_SUBPROTOCOL));
+    }
+    Ok(response)
+}
+
+/// A session's connection, from its `101` to its end. `link` holds its place.
+async fn carry(link: Arc<Link>, upgrade: OnUpgrade, console: ConsoleStream, connection: Connection) {
+    let server = &link.server;
+    let carrying = async {
+        let Some((stream, received)) = switched(upgrade).await else {
+            connection.finish(Reason::ClientGone);
+            return;
+        };
+        let socket = accept(stream, received).await;
+        let mut relay = Relay::new(socket, console, Arc::clone(connection.counters()), server.services.pings);
+        let mut reason = relay.run(connection.ended()).await;
+        if reason == Reason::ConsoleClosed {
+            reason = connection.console_closed().await;
+        }
+        // The record is closed first: how long the client takes to say goodbye is its own affair.
+        connection.finish(reason);
+        relay.close(reason).await;
+    };
+    tokio::select! {
+        () = carrying => {}
+        () = server.shutdown.hard.cancelled() => {}
+    }
+}
+
+/// The edge's connection itself, and what came behind the request.
+async fn switched(upgrade: OnUpgrade) -> Option<(TlsStream<TcpStream>, Bytes)> {
+    let upgraded = timeout(SWITCH_PATIENCE, upgrade).await.ok()?.ok()?;
+    let Parts { io, read_buf, .. } = upgraded.downcast::<TokioIo<TlsStream<TcpStream>>>().ok()?;
+    Some((io.into_inner(), read_buf))
+}

@@ -1,0 +1,106 @@
+//! Who this agent is towards edges, and whom it takes for one: certificate, CA and policy, replaced while it runs.
+//!
+//! Each replacement is a new TLS configuration with new ticket keys, so a TLS session of earlier trust is not resumed.
+//! Whom a certificate makes an edge is asked again after every handshake and before every request, because a
+//! connection may outlive the trust it began with. Sessions that run are not cut off by that.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use porthole_shared::clock::UnixTime;
+use porthole_shared::lifecycle::chain;
+use porthole_shared::names::EdgeName;
+use porthole_shared::tls::{
+    EdgePolicy, IdentityFiles, NotAnEdge, TlsError, agent_server_config, certificate_facts, load_certificates,
+};
+use porthole_shared::watch::FileWatch;
+use rustls::ServerConfig;
+use rustls::pki_types::CertificateDer;
+use tokio_rustls::TlsAcceptor;
+
+/// A handle on it; clones are the same.
+#[derive(Debug, Clone)]
+pub struct Trust(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    files: IdentityFiles,
+    current: ArcSwap<Current>,
+    policy: ArcSwap<EdgePolicy>,
+}
+
+/// What was read from the files together.
+#[derive(Debug)]
+struct Current {
+    tls: Arc<ServerConfig>,
+    expires: UnixTime,
+}
+
+/// Keeps a [`Trust`] as its files are.
+#[derive(Debug)]
+pub(super) struct Following {
+    trust: Trust,
+    watch: FileWatch,
+}
+
+impl Trust {
+    /// Reads the files.
+    pub(super) fn load(files: IdentityFiles, policy: EdgePolicy) -> Result<(Self, Following), TlsError> {
+        let watch = FileWatch::new(files.paths());
+        let current = ArcSwap::from_pointee(Current::load(&files)?);
+        let trust = Self(Arc::new(Shared { files, current, policy: ArcSwap::from_pointee(policy) }));
+        Ok((trust.clone(), Following { trust, watch }))
+    }
+
+    /// Until when this agent's certificate is valid.
+    pub fn certificate_expires(&self) -> UnixTime {
+        self.0.current.load().expires
+    }
+
+    /// From now on these are edges, and those are not.
+    pub fn set_policy(&self, policy: EdgePolicy) {
+        self.0.policy.store(Arc::new(policy));
+    }
+
+    pub(super) fn acceptor(&self) -> TlsAcceptor {
+        TlsAcceptor::from(Arc::clone(&self.0.current.load().tls))
+    }
+
+    /// Whose connection is this?
+    pub(super) fn admit(&self, chain: Option<&[CertificateDer<'_>]>) -> Result<EdgeName, NotAnEdge> {
+        self.0.policy.load().admit(chain)
+    }
+
+    pub(super) fn reload(&self) {
+        match Current::load(&self.0.files) {
+            Ok(current) => {
+                tracing::info!(expires = %current.expires, "tunnel certificate and CA read");
+                self.0.current.store(Arc::new(current));
+            }
+            Err(error) => tracing::error!(
+                error = chain(&error),
+                expires = %self.certificate_expires(),
+                "the tunnel's new certificate files cannot be used: going on with the old"
+            ),
+        }
+    }
+}
+
+impl Following {
+    /// Reads the files again whenever they change. Where they cannot be used, what was read before stays.
+    pub(super) async fn run(mut self) {
+        loop {
+            self.watch.changed().await;
+            self.trust.reload();
+        }
+    }
+}
+
+impl Current {
+    fn load(files: &IdentityFiles) -> Result<Self, TlsError> {
+        let tls = agent_server_config(files)?;
+        let chain = load_certificates(&files.certificate)?;
+        let leaf = chain.first().ok_or(TlsError::NotX509)?;
+        Ok(Self { tls, expires: certificate_facts(leaf)?.not_after })
+    }
+}

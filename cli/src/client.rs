@@ -1,0 +1,178 @@
+//! The agent's API, as its client over the unix socket: one request, one answer, one deadline.
+//!
+//! HTTP/1.1 and JSON; a refusal is a problem document (RFC 9457). What an answer *means* to the operator is the
+//! commands' business; why there is none is told here.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HOST};
+use http::{Method, Request, StatusCode};
+use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use hyper_util::rt::TokioIo;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tokio::net::UnixStream;
+use tokio::runtime::{Builder, Runtime};
+use tokio::time::timeout;
+
+pub(crate) mod api;
+mod wording;
+
+use api::Problem;
+
+/// The largest answer that is read, in bytes: some ten thousand sessions are 5 MiB.
+const LONGEST_ANSWER: usize = 16 * 1024 * 1024;
+
+/// There is no answer to go by.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ClientError {
+    /// The client itself cannot start.
+    #[error("cannot start")]
+    Runtime(#[source] io::Error),
+    /// Nobody took the connection.
+    #[error("cannot reach the agent at {}", socket.display())]
+    Connect {
+        /// The socket.
+        socket: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// Not answered in time.
+    #[error("the agent at {} did not answer within {after:?}", socket.display())]
+    TimedOut {
+        /// The socket.
+        socket: PathBuf,
+        /// The deadline.
+        after: Duration,
+    },
+    /// The connection broke.
+    #[error("the agent at {} did not answer", socket.display())]
+    Broken {
+        /// The socket.
+        socket: PathBuf,
+        /// Why.
+        #[source]
+        source: hyper::Error,
+    },
+    /// The answer is longer than anything the agent says.
+    #[error("the agent's answer is longer than {LONGEST_ANSWER} bytes")]
+    TooLong,
+    /// The answer is not what the API says.
+    #[error("the agent's answer to {request} makes no sense: {why}")]
+    Nonsense {
+        /// The request.
+        request: String,
+        /// What is wrong with the answer.
+        why: String,
+    },
+    /// The agent refused.
+    #[error("the agent refused")]
+    Refused(Problem),
+}
+
+/// An answer, as it was and as it was understood.
+#[derive(Debug)]
+pub(crate) struct Answer<T> {
+    /// As the agent said it, for `--json`: fields of later releases are in it.
+    pub(crate) json: Value,
+    /// What this release understands.
+    pub(crate) parsed: T,
+}
+
+/// An agent.
+#[derive(Debug)]
+pub(crate) struct Agent {
+    socket: PathBuf,
+    deadline: Duration,
+    runtime: Runtime,
+}
+
+impl Agent {
+    /// The agent at that socket. Connects with each request.
+    pub(crate) fn at(socket: PathBuf, deadline: Duration) -> Result<Self, ClientError> {
+        let runtime = Builder::new_current_thread().enable_all().build().map_err(ClientError::Runtime)?;
+        Ok(Self { socket, deadline, runtime })
+    }
+
+    /// Asks for something.
+    pub(crate) fn read<T: DeserializeOwned>(&self, path: &str) -> Result<Answer<T>, ClientError> {
+        self.expect(&Method::GET, path, Bytes::new())
+    }
+
+    /// Has something made.
+    pub(crate) fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<Answer<T>, ClientError> {
+        let body = serde_json::to_vec(body)
+            .map_err(|error| ClientError::Nonsense { request: format!("POST {path}"), why: error.to_string() })?;
+        self.expect(&Method::POST, path, body.into())
+    }
+
+    /// Has something removed.
+    pub(crate) fn delete(&self, path: &str) -> Result<(), ClientError> {
+        self.call(&Method::DELETE, path, Bytes::new()).map(drop)
+    }
+
+    fn expect<T: DeserializeOwned>(&self, method: &Method, path: &str, body: Bytes) -> Result<Answer<T>, ClientError> {
+        let body = self.call(method, path, body)?;
+        let understood = || {
+            let json: Value = serde_json::from_slice(&body)?;
+            Ok(Answer { parsed: T::deserialize(&json)?, json })
+        };
+        understood().map_err(|error: serde_json::Error| ClientError::Nonsense {
+            request: format!("{method} {path}"),
+            why: error.to_string(),
+        })
+    }
+
+    /// The body of a success.
+    fn call(&self, method: &Method, path: &str, body: Bytes) -> Result<Bytes, ClientError> {
+        let timed = async { timeout(self.deadline, self.exchange(method, path, body)).await };
+        let (status, body) = self
+            .runtime
+            .block_on(timed)
+            .map_err(|_elapsed| ClientError::TimedOut { socket: self.socket.clone(), after: self.deadline })??;
+        if status.is_success() {
+            return Ok(body);
+        }
+        Err(serde_json::from_slice(&body).map_or_else(
+            |_| ClientError::Nonsense { request: format!("{method} {path}"), why: format!("{status}, without a word") },
+            ClientError::Refused,
+        ))
+    }
+
+    async fn exchange(&self, method: &Method, path: &str, body: Bytes) -> Result<(StatusCode, Bytes), ClientError> {
+        let broken = |source| ClientError::Broken { socket: self.socket.clone(), source };
+        let stream = UnixStream::connect(&self.socket)
+            .await
+            .map_err(|source| ClientError::Connect { socket: self.socket.clone(), source })?;
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
+        // Ends with the sender; what is wrong with it, the sender's answer tells.
+        let connection = tokio::spawn(connection);
+        let mut request = Request::builder().method(method).uri(path).header(HOST, "localhost");
+        if !body.is_empty() {
+            request = request.header(CONTENT_TYPE, "application/json");
+        }
+        let request = request
+            .body(Full::new(body))
+            .map_err(|error| ClientError::Nonsense { request: format!("{method} {path}"), why: error.to_string() })?;
+        let (head, body) = sender.send_request(request).await.map_err(broken)?.into_parts();
+        let body = Limited::new(body, LONGEST_ANSWER).collect().await.map_err(|error| {
+            match error.downcast::<hyper::Error>() {
+                Ok(source) => broken(*source),
+                Err(other) if other.is::<LengthLimitError>() => ClientError::TooLong,
+                Err(other) => ClientError::Nonsense { request: format!("{method} {path}"), why: other.to_string() },
+            }
+        })?;
+        connection.abort();
+        Ok((head.status, body.to_bytes()))
+    }
+}

@@ -1,0 +1,170 @@
+//! What the agent's API says, version 1, as far as the commands look at it.
+//!
+//! Words that are only shown (states, kinds, sources) stay text here: a word of a later agent is shown as it is.
+//! Unknown fields are passed over.
+
+use porthole_shared::names::{ConsoleKind, ConsoleName, Requestor};
+use serde::{Deserialize, Serialize};
+
+/// `GET`: what this node has.
+pub(crate) const CONSOLES: &str = "/v1/consoles";
+/// `POST`: makes a token. With `/ID`, `DELETE`: revokes it.
+pub(crate) const TOKENS: &str = "/v1/tokens";
+/// `GET`: live sessions. With `/ID`, `DELETE`: ends one.
+pub(crate) const SESSIONS: &str = "/v1/sessions";
+/// `POST`: signs with a new key from now on.
+pub(crate) const ROTATE: &str = "/v1/signing-keys/rotate";
+/// `GET`: how the agent is.
+pub(crate) const STATUS: &str = "/v1/status";
+
+/// A refusal (RFC 9457).
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub(crate) struct Problem {
+    /// The HTTP status.
+    #[serde(default)]
+    pub(crate) status: u16,
+    /// What sort of thing went wrong.
+    #[serde(default)]
+    pub(crate) title: String,
+    /// What went wrong this time.
+    #[serde(default)]
+    pub(crate) detail: String,
+    /// The code of a reason, or a word of the API's.
+    #[serde(default)]
+    pub(crate) code: String,
+}
+
+/// The answer of [`CONSOLES`].
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Consoles {
+    /// Guests and external consoles.
+    pub(crate) consoles: Vec<Console>,
+}
+
+/// Whatever has consoles.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Console {
+    /// `libvirt` or `external`.
+    pub(crate) source: String,
+    /// Its UUID.
+    pub(crate) uuid: String,
+    /// Its name.
+    pub(crate) name: String,
+    /// `running`, `shut_off`, …
+    pub(crate) state: String,
+    /// Its consoles.
+    pub(crate) kinds: Vec<Kind>,
+}
+
+/// One console.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Kind {
+    /// What is spoken on it.
+    pub(crate) kind: String,
+    /// Which one of that kind.
+    pub(crate) index: u32,
+}
+
+/// The body of a `POST` to [`TOKENS`].
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Mint<'a> {
+    /// By name or UUID.
+    pub(crate) console: &'a ConsoleName,
+    /// What is spoken on it; the agent chooses otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) kind: Option<ConsoleKind>,
+    /// Which one of that kind.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) index: Option<u8>,
+    /// How often, and by whom, it can be used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) policy: Option<Policy>,
+    /// For how many seconds it can be used for the first time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) ttl: Option<i64>,
+    /// Who asks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) requestor: Option<&'a Requestor>,
+}
+
+/// How often, and by whom, a link can be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Policy {
+    /// By the first browser window that opens it, as often as that likes; any other viewer: once
+    Bound,
+    /// Once
+    Once,
+    /// By anybody, as often as they like, until --ttl is over
+    Reusable,
+}
+
+/// The answer to it.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Minted {
+    /// The link.
+    pub(crate) url: String,
+}
+
+/// The answer of [`SESSIONS`].
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Sessions {
+    /// The live ones.
+    pub(crate) sessions: Vec<Session>,
+}
+
+/// A live session.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Session {
+    /// Its id.
+    pub(crate) id: String,
+    /// The console's name.
+    pub(crate) name: String,
+    /// What is spoken.
+    pub(crate) kind: String,
+    /// Who asked for the link.
+    #[serde(default)]
+    pub(crate) requestor: Option<String>,
+    /// Where the viewer is.
+    #[serde(default)]
+    pub(crate) client_address: Option<String>,
+    /// Through which edge.
+    #[serde(default)]
+    pub(crate) edge: Option<String>,
+    /// Since when.
+    pub(crate) started: String,
+    /// From the viewer.
+    pub(crate) bytes_in: u64,
+    /// To the viewer.
+    pub(crate) bytes_out: u64,
+    /// How many connections it has now.
+    pub(crate) connections: u64,
+}
+
+/// The answer of [`ROTATE`].
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Rotated {
+    /// The new key's id.
+    pub(crate) kid: String,
+}
+
+/// The answer of [`STATUS`].
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Status {
+    /// The node's name.
+    pub(crate) node: String,
+    /// What tokens call it.
+    pub(crate) id: String,
+    /// The agent's release.
+    pub(crate) version: String,
+    /// `connected`, `connecting` or `disabled`.
+    pub(crate) libvirt: String,
+    /// Why it is not connected.
+    #[serde(default)]
+    pub(crate) libvirt_error: Option<String>,
+    /// How many are live.
+    pub(crate) sessions: u64,
+    /// Until when the tunnel's certificate is valid.
+    #[serde(default)]
+    pub(crate) certificate_expires: Option<String>,
+}

@@ -1,0 +1,53 @@
+//! The operator's commands, one module each.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use clap::CommandFactory as _;
+
+use crate::args::{Command, CommandLine, Shell};
+use crate::client::Agent;
+use crate::failure::Failure;
+use crate::output::{Output, plain};
+use crate::pki;
+
+mod consoles;
+pub(crate) mod keys;
+pub(crate) mod sessions;
+mod status;
+pub(crate) mod tokens;
+pub(crate) mod url;
+
+/// Does what the command line says.
+pub(crate) fn run(line: CommandLine, output: Output) -> Result<(), Failure> {
+    let agent = || Agent::at(line.general.socket, line.general.timeout.get());
+    match line.command {
+        Command::Consoles => consoles::run(&agent()?, output),
+        Command::Url(request) => url::run(&request, &agent()?, output),
+        Command::Sessions(arguments) => sessions::run(&arguments, &agent()?, output),
+        Command::Tokens(arguments) => tokens::run(&arguments, &agent()?, output),
+        Command::Keys(arguments) => keys::run(&arguments, &agent()?, output),
+        Command::Status => status::run(&agent()?, output),
+        Command::Pki(arguments) => pki::run(arguments, output),
+        Command::Completion { shell } => completion(shell),
+    }
+}
+
+/// Prints what clap has to say: help and version to standard output, mistakes to standard error.
+pub(crate) fn usage(said: &clap::Error) -> ExitCode {
+    // Where it cannot be printed, the exit code must do.
+    drop(said.print());
+    drop(std::io::stdout().flush());
+    u8::try_from(said.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from)
+}
+
+fn completion(shell: Shell) -> Result<(), Failure> {
+    let shell = match shell {
+        Shell::Bash => clap_complete::Shell::Bash,
+        Shell::Zsh => clap_complete::Shell::Zsh,
+        Shell::Fish => clap_complete::Shell::Fish,
+    };
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut CommandLine::command(), "porthole", &mut script);
+    plain(&String::from_utf8_lossy(&script))
+}

@@ -1,0 +1,32 @@
+//! `porthole consoles`.
+
+use crate::client::Agent;
+use crate::client::api::{CONSOLES, Console, Consoles};
+use crate::failure::Failure;
+use crate::output::{Cell, Output, Table, Tone};
+
+/// Lists them.
+pub(super) fn run(agent: &Agent, output: Output) -> Result<(), Failure> {
+    let answer = agent.read::<Consoles>(CONSOLES)?;
+    let mut table = Table::new(["NAME", "STATE", "CONSOLES", "SOURCE", "UUID"]);
+    for console in &answer.parsed.consoles {
+        let state = Cell::toned(&console.state, if console.state == "running" { Tone::Good } else { Tone::Plain });
+        table.row([
+            (&console.name).into(),
+            state,
+            kinds(console).into(),
+            (&console.source).into(),
+            (&console.uuid).into(),
+        ]);
+    }
+    output.table(&answer.json, &table, "This node has no guests and no external consoles.")
+}
+
+/// `vnc serial serial:1`: the index where it is not 0.
+fn kinds(console: &Console) -> String {
+    let shown = console.kinds.iter().map(|kind| match kind.index {
+        0 => kind.kind.clone(),
+        index => format!("{}:{index}", kind.kind),
+    });
+    shown.collect::<Vec<_>>().join(" ")
+}

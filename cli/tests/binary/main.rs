@@ -1,0 +1,9 @@
+//! Drives the built `porthole`: certificates on real files and in real handshakes, and the operator's commands against
+//! a stub of the agent's API on a unix socket.
+#![cfg(test)]
+
+mod agent;
+mod pki;
+mod run;
+mod stub;
+mod usage;

@@ -1,0 +1,73 @@
+//! `porthole-edge`: the daemon on the public network.
+#![forbid(unsafe_code)]
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use clap::Parser;
+use porthole_edge::config::Config;
+use porthole_edge::serve::listen::Listeners;
+use porthole_edge::serve::site::Site;
+use porthole_edge::serve::{self, admin};
+use porthole_shared::lifecycle::{Lifecycle, Outcome};
+use porthole_shared::{config, telemetry};
+use tokio::runtime;
+
+/// Porthole's public edge: ends TLS, admits by token, serves the pages, relays bytes.
+#[derive(Debug, Parser)]
+#[command(name = "porthole-edge", version)]
+struct Options {
+    /// The configuration file.
+    #[arg(long, value_name = "PATH", default_value = "/etc/porthole/edge.toml")]
+    config: PathBuf,
+    /// Read the configuration and every file that it names, say whether they are good, and exit.
+    #[arg(long)]
+    check_config: bool,
+}
+
+fn main() -> anyhow::Result<()> {
+    let options = Options::parse();
+    let config: Config = config::load(&options.config)?;
+    if options.check_config {
+        Site::build(&config, <_>::default(), <_>::default())?;
+        writeln!(std::io::stdout(), "{} is good", options.config.display())?;
+        return Ok(());
+    }
+    telemetry::init(config.log)?;
+    let runtime = runtime::Builder::new_multi_thread()
+        .enable_all()
+        // How many tasks run before the sockets are looked at again: a flooding session's neighbours wait that long.
+        .event_interval(8)
+        .build()
+        .context("the runtime cannot be started")?;
+    runtime.block_on(run(&config))
+}
+
+async fn run(config: &Config) -> anyhow::Result<()> {
+    let life = Lifecycle::start().context("signals cannot be handled")?;
+    let site = Arc::new(Site::build(config, life.tasks(), life.shutdown())?);
+    let public = Listeners::bind(&config.public.listen)?;
+    let admin = Listeners::bind(&[config.admin.listen])?;
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        name = %config.edge.name,
+        instance = %site.instance,
+        public = ?public.addresses(),
+        admin = ?admin.addresses(),
+        "edge starts"
+    );
+
+    site.watch_files(&life);
+    drop(tokio::spawn(admin::run(admin, site.health())));
+    life.spawn(serve::run(public, Arc::clone(&site)));
+    life.spawn(serve::drain_when_told(Arc::clone(&site)));
+    life.ready("serving consoles");
+
+    match life.finish(config.drain.deadline.get()).await {
+        Outcome::Drained => tracing::info!("edge stops: all sessions have ended"),
+        Outcome::Aborted => tracing::warn!("edge stops: some sessions were cut off"),
+    }
+    Ok(())
+}

@@ -1,0 +1,154 @@
+//! Real TLS on real loopback sockets; where a split, a clock or a buffer's size matters, on memory instead.
+
+mod ends;
+mod flow;
+mod turns;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use rcgen::{CertifiedKey, generate_simple_self_signed};
+use rustls::pki_types::{PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, DuplexStream, duplex};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
+use tokio_util::sync::CancellationToken;
+
+use super::*;
+
+/// One certificate, and those who trust it.
+struct Tls {
+    server: Arc<ServerConfig>,
+    client: Arc<ClientConfig>,
+}
+
+impl Tls {
+    fn new() -> Self {
+        Self::of(&[&rustls::version::TLS13])
+    }
+
+    fn of(versions: &[&'static rustls::SupportedProtocolVersion]) -> Self {
+        let CertifiedKey { cert, signing_key } = generate_simple_self_signed(["far".to_owned()]).unwrap();
+        let key = PrivateKeyDer::try_from(signing_key.serialize_der()).unwrap();
+        let provider = porthole_shared::tls::provider();
+        let mut roots = RootCertStore::empty();
+        roots.add(cert.der().clone()).unwrap();
+        let server = ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_protocol_versions(versions)
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![cert.der().clone()], key)
+            .unwrap();
+        let client = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(versions)
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Self { server: Arc::new(server), client: Arc::new(client) }
+    }
+
+    /// Without tickets behind the handshake, which nobody would read yet where there is no room for them.
+    fn without_tickets() -> Self {
+        let mut tls = Self::new();
+        Arc::make_mut(&mut tls.server).send_tls13_tickets = 0;
+        tls
+    }
+
+    /// Both ends of a TLS connection: who connected, who accepted.
+    async fn over<S>(&self, near: S, far: S) -> (client::TlsStream<S>, server::TlsStream<S>)
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let name = ServerName::try_from("far").unwrap();
+        let connecting = TlsConnector::from(Arc::clone(&self.client)).connect(name, near);
+        let accepting = TlsAcceptor::from(Arc::clone(&self.server)).accept(far);
+        let (connected, accepted) = tokio::join!(connecting, accepting);
+        (connected.unwrap(), accepted.unwrap())
+    }
+}
+
+async fn tcp() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (near, far) = tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
+    (near.unwrap(), far.unwrap().0)
+}
+
+fn memory_leg<S>((io, tls): (S, impl Into<rustls::Connection>)) -> Leg<S> {
+    Leg::over(io, Some(tls.into()))
+}
+
+/// A session under way, seen from both ends.
+struct Session<C, A> {
+    client: C,
+    agent: A,
+    running: JoinHandle<Summary>,
+    stop: CancellationToken,
+    counters: Arc<Counters>,
+}
+
+type TcpSession = Session<client::TlsStream<TcpStream>, server::TlsStream<TcpStream>>;
+type MemorySession = Session<client::TlsStream<DuplexStream>, server::TlsStream<DuplexStream>>;
+
+impl<C, A> Session<C, A> {
+    fn start<S, T>(client: C, client_leg: Leg<S>, agent: A, agent_leg: Leg<T>, early: (Bytes, Bytes)) -> Self
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        Self::run(client, agent, Relay::new(client_leg, early.0, agent_leg, early.1, PATIENCE))
+    }
+
+    fn run<S, T>(client: C, agent: A, relay: Relay<S, T>) -> Self
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let (stop, counters) = (CancellationToken::new(), Arc::new(Counters::default()));
+        let (stop2, counters2) = (stop.clone(), Arc::clone(&counters));
+        let running = tokio::spawn(async move { drive(relay, &counters2, &stop2).await });
+        Self { client, agent, running, stop, counters }
+    }
+}
+
+async fn tcp_session(tls: &Tls) -> TcpSession {
+    tcp_session_within(tls, PATIENCE).await
+}
+
+async fn tcp_session_within(tls: &Tls, patience: Patience) -> TcpSession {
+    let (near, far) = tcp().await;
+    let (client, client_leg) = tls.over(near, far).await;
+    let (near, far) = tcp().await;
+    let (agent_leg, agent) = tls.over(near, far).await;
+    let relay = Relay::new(Leg::from(client_leg), Bytes::new(), Leg::from(agent_leg), Bytes::new(), patience);
+    Session::run(client, agent, relay)
+}
+
+/// As much as `room` bytes are on the way in each direction.
+async fn memory_session(tls: &Tls, room: usize, patience: Patience) -> MemorySession {
+    let (near, far) = duplex(room);
+    let (client, client_leg) = tls.over(near, far).await;
+    let (near, far) = duplex(room);
+    let (agent_leg, agent) = tls.over(near, far).await;
+    let (client_leg, agent_leg) = (memory_leg(client_leg.into_inner()), memory_leg(agent_leg.into_inner()));
+    Session::run(client, agent, Relay::new(client_leg, Bytes::new(), agent_leg, Bytes::new(), patience))
+}
+
+/// Bytes in which every place differs from its neighbours, so that nothing can be lost, doubled or swapped unseen.
+fn numbered(length: usize, seed: u8) -> Vec<u8> {
+    (0..length).map(|at| (at.wrapping_mul(31) ^ (at >> 8).wrapping_mul(17)) as u8 ^ seed).collect()
+}
+
+async fn read_to_end<S: AsyncRead + Unpin>(stream: &mut S) -> Vec<u8> {
+    let mut all = Vec::new();
+    stream.read_to_end(&mut all).await.unwrap();
+    all
+}
+
+async fn read_some<S: AsyncRead + Unpin>(stream: &mut S, length: usize) -> Vec<u8> {
+    let mut bytes = vec![0; length];
+    stream.read_exact(&mut bytes).await.unwrap();
+    bytes
+}

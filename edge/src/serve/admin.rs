@@ -1,0 +1,212 @@
+//! The admin listener: is this process alive, and should it get traffic?
+//!
+//! It goes on answering while sessions drain, for that is when a load balancer asks. Metrics will be served here too.
+
+use std::convert::Infallible;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use porthole_shared::clock::Clock;
+use porthole_shared::lifecycle::Shutdown;
+use serde::{Deserialize, Serialize};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::answer::{self, Body};
+use super::listen::{Listeners, accept};
+use super::live::Live;
+use super::tls::Certificate;
+
+/// The `[admin]` table.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// The address to listen on. There is no authentication: keep it off the public network.
+    pub listen: SocketAddr,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 6081)) }
+    }
+}
+
+/// How many checks are answered at once.
+const MOST: NonZeroUsize = match NonZeroUsize::new(64) {
+    Some(count) => count,
+    None => NonZeroUsize::MIN,
+};
+
+/// How long a check may take, idle time included.
+const LONGEST: Duration = Duration::from_secs(30);
+
+/// What readiness depends on.
+#[derive(Debug, Clone)]
+pub struct Health {
+    /// Draining begins with its soft token.
+    pub shutdown: Shutdown,
+    /// The public certificate, if this edge ends TLS.
+    pub certificate: Option<Certificate>,
+    /// The live sessions.
+    pub live: Live,
+    /// For the certificate's validity.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// The answer to `/readyz`.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+struct Readiness {
+    status: Status,
+    /// What is wrong, for a person.
+    problems: Vec<String>,
+    sessions: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Status {
+    Ready,
+    NotReady,
+    Draining,
+}
+
+impl Health {
+    fn readiness(&self) -> Readiness {
+        let expired = self.certificate.as_ref().map(Certificate::not_after).filter(|end| self.clock.now() >= *end);
+        let problems: Vec<String> = expired
+            .map(|end| format!("the public certificate has expired on {end}: put a new one in place"))
+            .into_iter()
+            .collect();
+        let status = match (self.shutdown.soft.is_cancelled(), problems.is_empty()) {
+            (true, _) => Status::Draining,
+            (false, true) => Status::Ready,
+            (false, false) => Status::NotReady,
+        };
+        Readiness { status, problems, sessions: self.live.sessions() }
+    }
+}
+
+/// Serves until the process is told to drop everything.
+pub async fn run(listeners: Listeners, health: Health) {
+    let stop = health.shutdown.hard.clone();
+    accept(listeners, MOST, stop.clone(), move |tcp, _peer, permit| {
+        let (health, stop) = (health.clone(), stop.clone());
+        drop(tokio::spawn(async move {
+            tokio::select! {
+                _ended = timeout(LONGEST, serve(tcp, health)) => {}
+                () = stop.cancelled() => {}
+            }
+            drop(permit);
+        }));
+    })
+    .await;
+}
+
+async fn serve(tcp: TcpStream, health: Health) {
+    let service = service_fn(move |request: Request<Incoming>| {
+        let response = answer(&request, &health);
+        async move { Ok::<_, Infallible>(response) }
+    });
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(LONGEST).max_buf_size(8 * 1024);
+    if let Err(error) = http.serve_connection(TokioIo::new(tcp), service).await {
+        tracing::debug!(%error, "admin connection ended");
+    }
+}
+
+fn answer<B>(request: &Request<B>, health: &Health) -> Response<Body> {
+    if ![Method::GET, Method::HEAD].contains(request.method()) {
+        let mut response = Response::new(answer::empty());
+        *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
+        response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+        return response;
+    }
+    match request.uri().path() {
+        "/healthz" => {
+            #[derive(Serialize)]
+            struct Alive {
+                status: &'static str,
+            }
+            worded(request.headers(), StatusCode::OK, &Alive { status: "alive" }, "alive\n".to_owned())
+        }
+        "/readyz" => {
+            let readiness = health.readiness();
+            let (status, mut text) = match readiness.status {
+                Status::Ready => (StatusCode::OK, "ready\n".to_owned()),
+                Status::NotReady => (StatusCode::SERVICE_UNAVAILABLE, "not ready\n".to_owned()),
+                Status::Draining => (StatusCode::SERVICE_UNAVAILABLE, "draining\n".to_owned()),
+            };
+            for problem in &readiness.problems {
+                text.push_str(problem);
+                text.push('\n');
+            }
+            worded(request.headers(), status, &readiness, text)
+        }
+        _ => worded(request.headers(), StatusCode::NOT_FOUND, &(), "not found: try /healthz or /readyz\n".to_owned()),
+    }
+}
+
+/// JSON for who asks for it, text for all others.
+fn worded(headers: &HeaderMap, status: StatusCode, value: &impl Serialize, text: String) -> Response<Body> {
+    let accepts = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if accepts.contains("application/json") {
+        return answer::json(status, value);
+    }
+    let mut response = Response::new(answer::bytes(text));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer::harden(response.headers_mut());
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt as _;
+    use porthole_shared::clock::{ManualClock, UnixTime};
+
+    use super::*;
+    use crate::serve::tls::Files;
+
+    async fn ask(health: &Health, path: &str, accept: &str) -> (StatusCode, String) {
+        let request = Request::get(path).header("accept", accept).body(()).unwrap();
+        let response = answer(&request, health);
+        let status = response.status();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        (status, String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    #[tokio::test]
+    async fn readiness_follows_draining_and_the_certificate() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = Files { certificate: dir.path().join("c.pem"), key: dir.path().join("k.pem") };
+        let made = rcgen::generate_simple_self_signed(["edge.example".to_owned()]).unwrap();
+        std::fs::write(&files.certificate, made.cert.pem()).unwrap();
+        std::fs::write(&files.key, made.signing_key.serialize_pem()).unwrap();
+        let clock = ManualClock::at(UnixTime(1_800_000_000));
+        let health = Health {
+            shutdown: Shutdown::default(),
+            certificate: Some(Certificate::load(&files).unwrap()),
+            live: Live::default(),
+            clock: Arc::new(clock.clone()),
+        };
+        assert_eq!(ask(&health, "/readyz", "*/*").await, (StatusCode::OK, "ready\n".to_owned()));
+        clock.advance(10_000_000_000_000);
+        let (status, text) = ask(&health, "/readyz", "application/json").await;
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+        assert!(text.contains("\"not_ready\"") && text.contains("expired on"), "{text}");
+        health.shutdown.soft.cancel();
+        let (status, text) = ask(&health, "/readyz", "*/*").await;
+        assert!(status == StatusCode::SERVICE_UNAVAILABLE && text.starts_with("draining\n"), "{text}");
+        assert_eq!(ask(&health, "/healthz", "").await, (StatusCode::OK, "alive\n".to_owned()));
+        assert_eq!(ask(&health, "/x", "").await.0, StatusCode::NOT_FOUND);
+    }
+}

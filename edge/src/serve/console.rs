@@ -1,0 +1,113 @@
+//! An upgrade: from the request to a running session, or to a refusal without a body.
+//!
+//! A session is counted from before its agent hears of it, so that a drain that begins meanwhile tells that agent too;
+//! and one that was on its way when the drain began is given up.
+
+use std::sync::Arc;
+
+use http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE};
+use http::{HeaderValue, Request, Response, StatusCode, request};
+use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use porthole_shared::binding::BINARY_SUBPROTOCOL;
+use porthole_shared::names::{ConsoleKind, TokenId};
+use porthole_shared::reason::Reason;
+use porthole_shared::tunnel::WebSocketKey;
+
+use super::answer::{self, Body};
+use super::connection::{Client, ClientStream};
+use super::live::Counted;
+use super::site::Site;
+use crate::dial::AgentConsole;
+use crate::directory::Node;
+use crate::{gate, relay};
+
+/// An agent's `101` is in hand; the client's is not sent yet.
+struct Opened {
+    node: Node,
+    kind: ConsoleKind,
+    token_id: TokenId,
+    key: WebSocketKey,
+    agent: AgentConsole,
+    counted: Counted,
+}
+
+pub(super) async fn answer<S: ClientStream>(
+    mut request: Request<Incoming>,
+    client: Arc<Client>,
+    site: Arc<Site>,
+) -> Response<Body> {
+    let upgrade = hyper::upgrade::on(&mut request);
+    let (head, _body) = request.into_parts();
+    match open(&head, &client, &site).await {
+        Ok(opened) => {
+            let response = switching(&opened.key, opened.agent.binary);
+            site.tasks.spawn(session::<S>(upgrade, opened, client, Arc::clone(&site)));
+            response
+        }
+        Err(reason) => {
+            tracing::debug!(client = %client.facts.address, %reason, "console refused");
+            let mut response = answer::refused_upgrade(reason);
+            if reason == Reason::BadRequest {
+                // RFC 6455 section 4.4: the versions that we speak.
+                response.headers_mut().insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+            }
+            response
+        }
+    }
+}
+
+async fn open(head: &request::Parts, client: &Client, site: &Site) -> Result<Opened, Reason> {
+    if site.shutdown.soft.is_cancelled() {
+        return Err(Reason::Draining);
+    }
+    let candidate = gate::console(head, &site.origins, client.facts.clone())?;
+    let (node, admission) = site.resolver.resolve(candidate).await?;
+    let counted = site.live.count(&node);
+    let agent = site.dialer.console(&node, admission.request()).await?;
+    if site.shutdown.soft.is_cancelled() {
+        return Err(Reason::Draining);
+    }
+    let (kind, token_id, key) = (admission.kind(), admission.token_id(), admission.request().key.clone());
+    Ok(Opened { node, kind, token_id, key, agent, counted })
+}
+
+/// Our own `101`: nothing in it is the agent's, but for the choice of the subprotocol.
+fn switching(key: &WebSocketKey, binary: bool) -> Response<Body> {
+    let mut response = Response::new(answer::empty());
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let headers = response.headers_mut();
+    headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    if let Ok(accept) = HeaderValue::try_from(key.accept()) {
+        headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
+    }
+    if binary {
+        headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(BINARY_SUBPROTOCOL));
+    }
+    response
+}
+
+/// Waits until the `101` is out, takes the connection from HTTP, and copies. What the client has sent behind its request
+/// goes to the agent first.
+async fn session<S: ClientStream>(upgrade: OnUpgrade, opened: Opened, client: Arc<Client>, site: Arc<Site>) {
+    let Opened { node, kind, token_id, agent, counted, key: _ } = opened;
+    let address = client.facts.address;
+    let parts = match upgrade.await.map(hyper::upgrade::Upgraded::downcast::<TokioIo<S>>) {
+        Ok(Ok(parts)) => parts,
+        Ok(Err(_)) => {
+            return tracing::error!(client = %address, "the connection is of another type than it was made of");
+        }
+        Err(error) => {
+            return tracing::info!(client = %address, node = %node.id, %kind, token = %token_id, %error,
+                "the client went away before its session began");
+        }
+    };
+    tracing::info!(client = %address, node = %node.id, %kind, token = %token_id, "session begins");
+    let leg = parts.io.into_inner().into_leg();
+    let summary = relay::run(leg, parts.read_buf, agent.leg, agent.early, &site.counters, &site.shutdown.hard).await;
+    tracing::info!(client = %address, node = %node.id, %kind, token = %token_id, to_agent = summary.to_agent,
+        to_client = summary.to_client, end = ?summary.end, "session ends");
+    drop((counted, client));
+}

@@ -1,0 +1,54 @@
+//! What a slow or greedy client costs.
+
+use crate::support::{Client, Edge, Setup, upgrade, within};
+use tokio::io::AsyncReadExt as _;
+use tokio::net::TcpStream;
+
+#[tokio::test]
+async fn a_head_that_does_not_come_in_time_ends_the_connection() {
+    for plain in [false, true] {
+        let edge = Edge::start(Setup { public: "head_timeout = '300ms'", plain, ..Setup::default() }).await;
+        // Not a byte, not even of TLS.
+        let mut silent = TcpStream::connect(edge.address).await.unwrap();
+        assert_eq!(within(silent.read(&mut [0; 16])).await.unwrap_or(0), 0);
+        let mut slow = Client::connect(&edge).await;
+        slow.send("GET / HTTP/1.1\r\nHost: a\r\n").await;
+        slow.rest().await;
+        // A session is not bound by it.
+        let mut client = Client::connect(&edge).await;
+        assert_eq!(client.ask(&upgrade(&edge.target(), "")).await.status, 101);
+        assert_eq!(client.exactly(5).await, b"hello");
+    }
+}
+
+#[tokio::test]
+async fn a_head_that_is_too_large_is_refused() {
+    let edge = Edge::start(Setup::default()).await;
+    let mut client = Client::connect(&edge).await;
+    let answer = client.ask(&format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "x".repeat(20_000))).await;
+    assert_eq!(answer.status, 431);
+    let mut client = Client::connect(&edge).await;
+    let answer = client.ask(&format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", "X: x\r\n".repeat(100))).await;
+    assert_eq!(answer.status, 431);
+}
+
+#[tokio::test]
+async fn one_connection_too_many_is_closed_and_room_comes_back_when_a_session_ends() {
+    let edge = Edge::start(Setup { public: "max_connections = 1", plain: true, ..Setup::default() }).await;
+    let mut client = Client::connect(&edge).await;
+    assert_eq!(client.ask(&upgrade(&edge.target(), "")).await.status, 101);
+    let mut second = TcpStream::connect(edge.address).await.unwrap();
+    assert_eq!(within(second.read(&mut [0; 16])).await.unwrap_or(0), 0);
+    drop(client);
+    within(async {
+        loop {
+            let mut next = TcpStream::connect(edge.address).await.unwrap();
+            let request = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+            let _sent = tokio::io::AsyncWriteExt::write_all(&mut next, request).await;
+            if next.read(&mut [0; 16]).await.unwrap_or(0) > 0 {
+                return;
+            }
+        }
+    })
+    .await;
+}
