@@ -75,7 +75,7 @@ Examples:
   porthole pki agent --node compute-1 --san 10.0.0.5
   porthole pki agent --node compute-1.example.org --san 2001:db8::5 --san 10.0.0.5")]
     Agent {
-        /// The node's name, as [node] name has it; also a DNS name of the certificate
+        /// The node's name, as in its agent.toml; also a DNS name of the certificate
         #[arg(long)]
         node: NodeName,
         /// A further DNS name or address of the node; may be given several times
@@ -89,7 +89,7 @@ Examples:
 Examples:
   porthole pki edge --name edge-1")]
     Edge {
-        /// The edge's name, as [edge] name has it
+        /// The edge's name, as in its edge.toml
         #[arg(long)]
         name: EdgeName,
         #[command(flatten)]

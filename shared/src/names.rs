@@ -70,9 +70,11 @@ macro_rules! text_name {
     };
 }
 
-/// DNS-name grammar in lower case: labels of letters, digits and inner hyphens, 63 bytes each, 253 in all.
+/// DNS-name grammar in lower case: labels of letters, digits and inner hyphens, 63 bytes each, 253 in all. A last label
+/// of digits only would make it an IPv4 address, or something that parsers disagree about.
 fn is_dns_name(text: &str) -> bool {
-    !text.is_empty()
+    let last_label = text.rsplit('.').next().unwrap_or_default();
+    !last_label.bytes().all(|b| b.is_ascii_digit())
         && text.len() <= 253
         && text.split('.').all(|label| {
             !label.is_empty()
@@ -87,7 +89,7 @@ text_name!(
     /// The name of a compute node, as in its certificate's `porthole://agent/NODE`. It is a DNS name so that TLS can
     /// carry it as a server name.
     NodeName, "node name",
-    "use a lower-case DNS name such as `compute-1` or `compute-1.example.org`, at most 253 bytes",
+    "use a lower-case DNS name such as `compute-1` or `compute-1.example.org`, at most 253 bytes, no address",
     is_dns_name
 );
 
@@ -356,10 +358,10 @@ mod tests {
 
     #[test]
     fn node_names_are_dns_names() {
-        for good in ["a", "compute-1", "n1.example.org", "0"] {
+        for good in ["a", "compute-1", "n1.example.org", "0a", "7.rack"] {
             assert!(good.parse::<NodeName>().is_ok(), "{good}");
         }
-        for bad in ["", "-a", "a-", "A", "a..b", ".a", "a.", "a/b", "a b", "é", &"a".repeat(64)] {
+        for bad in ["", "0", "10.0.0.1", "-a", "a-", "A", "a..b", ".a", "a.", "a/b", "a b", "é", &"a".repeat(64)] {
             assert!(bad.parse::<NodeName>().is_err(), "{bad}");
         }
     }

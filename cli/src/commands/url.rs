@@ -35,10 +35,10 @@ pub(crate) struct Request {
     /// Which console of that kind, from 0
     #[arg(long)]
     index: Option<u8>,
-    /// How often, and by whom, the link can be used [default: as [tokens] policy says: bound]
+    /// How often, and by whom, the link can be used [default: the configured one: bound]
     #[arg(long, value_enum)]
     policy: Option<Policy>,
-    /// How long the link can be used for the first time [default: as [tokens] `redeem_within` says: 10m]
+    /// How long the link can be used for the first time [default: the configured length: 10m]
     #[arg(long, value_name = "LENGTH", value_parser = whole_seconds)]
     ttl: Option<Duration>,
     /// For whom it is; kept for the record

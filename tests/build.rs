@@ -1,0 +1,20 @@
+//! Builds the tests' guest, so that the harness has it without looking for it.
+//!
+//! The guest is for x86 only, as the tests are. On another machine the crate still builds; starting a guest then says
+//! that its kernel is missing.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+fn main() {
+    println!("cargo::rerun-if-changed=guest");
+    println!("cargo::rerun-if-env-changed=CC");
+    #[expect(clippy::disallowed_methods, reason = "cargo tells a build script by the environment")]
+    let (target, output) = (std::env::var("TARGET"), std::env::var("OUT_DIR"));
+    let guest = PathBuf::from(output.expect("cargo sets OUT_DIR")).join("guest.elf");
+    if target.is_ok_and(|target| target.starts_with("x86_64")) {
+        let status = Command::new("sh").arg("guest/build.sh").arg(&guest).status().expect("sh");
+        assert!(status.success(), "guest/build.sh failed: it needs gcc and binutils");
+    }
+    println!("cargo::rustc-env=PORTHOLE_TEST_GUEST={}", guest.display());
+}

@@ -1,0 +1,59 @@
+//! The harness of Porthole's tests: real libvirtd, QEMU, SQLite and TLS; the built binaries, driven from outside.
+//!
+//! ```no_run
+//! # async fn example() {
+//! use porthole_tests::agent::Mint;
+//! use porthole_tests::libvirt::PrivateLibvirt;
+//! use porthole_tests::stack::Stack;
+//!
+//! let libvirt = PrivateLibvirt::shared().await; // or start(): one for this test alone, to stop and freeze
+//! let guest = libvirt.guest("g1").start().await; // QEMU, with a screen and a serial port; libvirt.rs, guest.rs
+//! let stack = Stack::on(&libvirt).await; // agent + edge + certificates; Stack::builder() takes settings
+//!
+//! // As a viewer: a link, a WebSocket, RFB, pixels.
+//! let mut viewer = stack.view(&guest).await;
+//! assert_eq!(viewer.full_frame().await.unwrap(), guest.screenshot().await.unwrap());
+//!
+//! // Step by step, with any request.
+//! let link = stack.mint(Mint::of(guest.name()).policy("once").ttl(5)).await;
+//! let (status, reason) = stack.upgrade(&link).origin("https://evil.example").send().await.unwrap().refusal();
+//! let mut console = stack.upgrade(&link).open().await;
+//!
+//! // How a session ends.
+//! guest.destroy().await;
+//! assert_eq!(console.closed().await.reason, "destroyed");
+//! # }
+//! ```
+//!
+//! | module | what |
+//! |---|---|
+//! | [`libvirt`], [`guest`] | a private libvirtd (restart, freeze, kill), guests (freeze, crash, screenshot, serial ports, commands: `tests/guest/guest.c`) |
+//! | [`pki`], [`agent`], [`edge`], [`stack`] | the product's built binaries; [`daemon`] is what they share, [`settings`] their TOML |
+//! | [`ws`], [`rfb`], [`http`], [`tls`] | clients that can misbehave; [`stream`] joins them, [`picture`] is what they see |
+//! | [`wait`] | [`wait::eventually`] and its kin: every wait has a condition and a deadline; no test sleeps |
+//! | [`process`], [`ports`], [`places`] | child processes that cannot outlive the test, free ports, where binaries are |
+//! | [`trial`] | `make up` and `make down` |
+//!
+//! What sets something up panics with words; what a test may want to see refused returns a `Result`. Everything ends when
+//! its value is dropped, and with the test's process, however that ends. Tests do not build the binaries that they drive:
+//! `cargo build` first (`make test` does). Root is needed, for namespaces.
+
+pub mod agent;
+pub mod daemon;
+pub mod edge;
+pub mod guest;
+pub mod http;
+pub mod libvirt;
+pub mod picture;
+pub mod pki;
+pub mod places;
+pub mod ports;
+pub mod process;
+pub mod rfb;
+pub mod settings;
+pub mod stack;
+pub mod stream;
+pub mod tls;
+pub mod trial;
+pub mod wait;
+pub mod ws;
