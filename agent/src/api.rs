@@ -23,12 +23,12 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{delete, get, post};
 use axum::serve::Listener;
-use axum::Router;
 use http::StatusCode;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -41,8 +41,8 @@ use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 pub use self::config::Config;
-pub use self::socket::{BindError, Socket};
 use self::problem::Problem;
+pub use self::socket::{BindError, Socket};
 use crate::consoles::Consoles;
 use crate::sessions::Sessions;
 use crate::tokens::Tokens;

@@ -23,8 +23,8 @@ pub use self::endpoint::Endpoint;
 use self::endpoint::endpoint;
 pub use self::error::{FindError, ListError, ResolveError};
 pub use self::external::{External, ExternalConsole, Networks};
-pub use self::xml::XmlError;
 use self::xml::Graphics;
+pub use self::xml::XmlError;
 use crate::hypervisor::{
     self, DescribeError, DomainDescription, DomainState, DomainSummary, Hypervisor, LibvirtUri, NameOrUuid,
 };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use porthole_shared::binding::BindingSecret;
-use porthole_shared::clock::{Clock, ManualClock, UnixTime};
+use porthole_shared::clock::{ManualClock, UnixTime};
 use porthole_shared::names::{EdgeInstance, EdgeName, NodeId};
 use porthole_shared::reason::Reason;
 use porthole_shared::token::Token;
@@ -95,10 +95,6 @@ impl Fixture {
         self.tasks.close();
         self.tasks.wait().await;
         self.tasks.reopen();
-    }
-
-    pub(crate) fn now(&self) -> UnixTime {
-        self.clock.now()
     }
 }
 

@@ -18,7 +18,6 @@ use porthole_agent::tunnel::{Services, Tunnel};
 use porthole_agent::websocket::Pings;
 use porthole_shared::clock::{Clock, SystemClock};
 use porthole_shared::lifecycle::{Lifecycle, Outcome};
-use porthole_shared::reason::Reason;
 use porthole_shared::telemetry;
 
 /// How long sessions and requests get to end when the agent stops.
@@ -86,11 +85,7 @@ async fn run(config: Config) -> anyhow::Result<Outcome> {
     life.spawn(keys.rotate_by_age(store.clone(), Arc::clone(&clock), shutdown.clone()));
     life.spawn(store::sweep_now_and_then(store.clone(), clock, shutdown.clone()));
     drop(tokio::spawn(sessions::follow(sessions.clone(), events, shutdown.clone())));
-    life.spawn(async move {
-        shutdown.soft.cancelled().await;
-        let connections = sessions.stop_all(Reason::AgentStopping);
-        tracing::info!(connections, "stopping: sessions are told to end");
-    });
+    life.spawn(sessions::end_when_stopping(sessions, shutdown));
     life.ready("serving consoles");
 
     let outcome = life.finish(DRAIN).await;

@@ -22,7 +22,7 @@ use tokio::time::Instant;
 
 pub use self::config::{Config, MOST_CONNECTIONS};
 pub use self::connection::{Connection, Counters, Reservation};
-pub use self::events::follow;
+pub use self::events::{end_when_stopping, follow};
 pub(crate) use self::record::{OpenRow, Recorder};
 use self::table::{Applicant, Limits, Number, Table};
 pub use self::table::{LiveSession, SessionFacts};
@@ -98,11 +98,15 @@ impl Sessions {
         self.table().session(session).map(|facts| facts.token).ok_or(NoSuchSession)
     }
 
-    /// Ends a session by an operator's wish.
+    /// Ends a session by an operator's wish, and reconnections to it that are under way.
     pub fn kill(&self, session: SessionId) -> Result<usize, NoSuchSession> {
         let table = self.table();
-        table.session(session).ok_or(NoSuchSession)?;
-        Ok(table.end_where(Reason::Killed, |_, of| of == Some(session)))
+        let token = table.session(session).ok_or(NoSuchSession)?.token;
+        let is_of_it = |applicant: &Applicant, of: Option<SessionId>| match of {
+            Some(of) => of == session,
+            None => applicant.token == token,
+        };
+        Ok(table.end_where(Reason::Killed, is_of_it))
     }
 
     /// Ends what was opened with a token; how many connections were told.

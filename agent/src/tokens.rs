@@ -178,12 +178,7 @@ impl Tokens {
 
     /// Uses the token, and opens its session's row or continues it. Of any number of redeemers at once as many get
     /// through as the policy allows. Goes on to its end even if the caller stops waiting.
-    pub async fn redeem(
-        &self,
-        token: &Examined,
-        client: &ClientFacts,
-        edge: &EdgeName,
-    ) -> Result<Redeemed, Reason> {
+    pub async fn redeem(&self, token: &Examined, client: &ClientFacts, edge: &EdgeName) -> Result<Redeemed, Reason> {
         let now = self.now();
         let wanted = store::Redeem {
             hash: token.hash,

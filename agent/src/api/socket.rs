@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use tokio::net::UnixListener;
 
-use super::peer::Allowed;
 use super::Config;
+use super::peer::Allowed;
 
 /// The API cannot be offered.
 #[derive(Debug, thiserror::Error)]
@@ -27,7 +27,9 @@ pub enum BindError {
         path: PathBuf,
     },
     /// The group does not exist.
-    #[error("there is no group {group:?} on this host: make it (`groupadd --system {group}`), or leave [api] group out")]
+    #[error(
+        "there is no group {group:?} on this host: make it (`groupadd --system {group}`), or leave [api] group out"
+    )]
     NoSuchGroup {
         /// Its name.
         group: String,

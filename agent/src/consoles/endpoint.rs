@@ -12,7 +12,7 @@ use super::{Networks, ResolveError};
 /// Where a console is reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Endpoint {
-    /// By a descriptor from [`Hypervisor::open_graphics`].
+    /// By a descriptor from [`Hypervisor::open_graphics`](crate::hypervisor::Hypervisor::open_graphics).
     GraphicsFd {
         /// The domain.
         uuid: ConsoleUuid,
@@ -48,8 +48,7 @@ pub(super) fn endpoint(device: &Graphics, libvirt_host: Option<&str>) -> Result<
         Ok(_) | Err(_) => address.to_owned(),
     };
     let text = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
-    let address: HostPort =
-        text.parse().map_err(|_| ResolveError::OutOfReach("on an address of no known form"))?;
+    let address: HostPort = text.parse().map_err(|_| ResolveError::OutOfReach("on an address of no known form"))?;
     Ok(Endpoint::Tcp { address, within: Networks::Any })
 }
 

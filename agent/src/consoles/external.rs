@@ -99,13 +99,17 @@ enum Protocol {
 /// The table contradicts itself.
 #[derive(Debug, thiserror::Error)]
 enum Invalid {
-    #[error("[external] networks is empty, so no external console may be reached: list their networks, such as \"10.0.0.0/8\"")]
+    #[error(
+        "[external] networks is empty, so no external console may be reached: list their networks, such as \"10.0.0.0/8\""
+    )]
     NoNetworks,
     #[error("external console {name}: UUID {uuid} is there twice")]
     SameUuid { name: ConsoleName, uuid: ConsoleUuid },
     #[error("external console {name} is there twice: give each its own name")]
     SameName { name: ConsoleName },
-    #[error("external console {name}: {host:?} and {port} are no host and port: write a name or an address, and 1 to 65535")]
+    #[error(
+        "external console {name}: {host:?} and {port} are no host and port: write a name or an address, and 1 to 65535"
+    )]
     Address { name: ConsoleName, host: String, port: u16 },
     #[error("external console {name}: {address} is in none of [external] networks")]
     Outside { name: ConsoleName, address: IpAddr },

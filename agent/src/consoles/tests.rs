@@ -1,5 +1,6 @@
 use std::time::{Duration, Instant};
 
+use porthole_shared::reason::Reason;
 use serde_json::json;
 use tokio::sync::{broadcast, mpsc, watch};
 
@@ -23,8 +24,7 @@ fn libvirt(domains: Result<Vec<Domain>, CallError>) -> Hypervisor {
     let (_, state) = watch::channel(LinkState::Connected { since: Instant::now() });
     tokio::spawn(async move {
         let name = |domain: &Domain| domain.name.parse().unwrap();
-        let summary =
-            |domain: &Domain| DomainSummary { uuid: domain.uuid, name: name(domain), state: domain.state };
+        let summary = |domain: &Domain| DomainSummary { uuid: domain.uuid, name: name(domain), state: domain.state };
         while let Some(command) = received.recv().await {
             let domains = domains.as_ref().map_err(Clone::clone);
             match command {
@@ -96,14 +96,17 @@ async fn all_owners_are_listed_with_their_consoles() {
             format!("{} {} {} {}", owner.source, owner.name, owner.state, kinds.join("+"))
         })
         .collect();
-    assert_eq!(words, [
-        "libvirt bare running ",
-        "external bmc unknown vnc0",
-        "libvirt db shut_off spice0+vnc0+vnc1",
-        "libvirt odd paused ",
-        "libvirt web running spice0+vnc0+vnc1",
-        "external web unknown tcp0",
-    ]);
+    assert_eq!(
+        words,
+        [
+            "libvirt bare running ",
+            "external bmc unknown vnc0",
+            "libvirt db shut_off spice0+vnc0+vnc1",
+            "libvirt odd paused ",
+            "libvirt web running spice0+vnc0+vnc1",
+            "external web unknown tcp0",
+        ]
+    );
 }
 
 #[tokio::test]
@@ -140,9 +143,7 @@ async fn without_libvirt_external_consoles_are_still_there() {
 #[tokio::test]
 async fn a_domains_console_is_resolved_to_its_place_among_all_graphics() {
     let consoles = consoles(Ok(some_domains()));
-    for (kind, index, position) in
-        [(ConsoleKind::Spice, 0, 0), (ConsoleKind::Vnc, 0, 1), (ConsoleKind::Vnc, 1, 2)]
-    {
+    for (kind, index, position) in [(ConsoleKind::Spice, 0, 0), (ConsoleKind::Vnc, 0, 1), (ConsoleKind::Vnc, 1, 2)] {
         let console = consoles.console(&id(uuid(1), kind, index)).await.unwrap();
         assert_eq!(console.endpoint, Endpoint::GraphicsFd { uuid: uuid(1), position });
     }

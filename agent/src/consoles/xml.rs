@@ -204,20 +204,28 @@ mod tests {
             (
                 "<graphics type='vnc' port='5901' autoport='yes' listen='127.0.0.1' keymap='de'>\
                    <listen type='address' address='127.0.0.1'/></graphics>",
-                Some(ConsoleKind::Vnc), Some(5901), Listen::Address(Some("127.0.0.1".to_owned())),
+                Some(ConsoleKind::Vnc),
+                Some(5901),
+                Listen::Address(Some("127.0.0.1".to_owned())),
             ),
             ("<graphics type='vnc'><listen type='none'/></graphics>", Some(ConsoleKind::Vnc), None, Listen::Nowhere),
             (
                 "<graphics type='vnc' socket='/run/x&amp;y.sock'><listen type='socket' socket='/run/x&amp;y.sock'/></graphics>",
-                Some(ConsoleKind::Vnc), None, Listen::Socket("/run/x&y.sock".to_owned()),
+                Some(ConsoleKind::Vnc),
+                None,
+                Listen::Socket("/run/x&y.sock".to_owned()),
             ),
             (
                 "<graphics type='spice' port='5902' tlsPort='5903' listen='::1'/>",
-                Some(ConsoleKind::Spice), Some(5902), Listen::Address(Some("::1".to_owned())),
+                Some(ConsoleKind::Spice),
+                Some(5902),
+                Listen::Address(Some("::1".to_owned())),
             ),
             (
                 "<graphics type='vnc' port='5900'><listen type='network' address='10.0.0.1' network='default'/></graphics>",
-                Some(ConsoleKind::Vnc), Some(5900), Listen::Address(Some("10.0.0.1".to_owned())),
+                Some(ConsoleKind::Vnc),
+                Some(5900),
+                Listen::Address(Some("10.0.0.1".to_owned())),
             ),
             ("<graphics type='vnc' port='-1' autoport='yes'/>", Some(ConsoleKind::Vnc), None, Listen::Address(None)),
             ("<graphics type='vnc'><listen type='socket'/></graphics>", Some(ConsoleKind::Vnc), None, Listen::Nowhere),

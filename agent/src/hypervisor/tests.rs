@@ -1,5 +1,5 @@
-//! The handle against a channel that the test answers; in `driver`, against libvirt's in-process driver; in
-//! `qemu`, against a real libvirtd.
+//! The handle against a channel that the test answers; in `driver`, against libvirt's in-process driver; in `qemu`,
+//! against private libvirtds with real guests.
 
 mod driver;
 mod qemu;

@@ -1,8 +1,9 @@
-//! Ends sessions when libvirt tells that their guest has stopped.
+//! Ends sessions when libvirt tells that their guest has stopped, and all of them when the agent stops.
 //!
 //! Tokens stay as they are: until its `redeem_by` a token opens the guest's console again once it runs.
 
 use porthole_shared::lifecycle::Shutdown;
+use porthole_shared::reason::Reason;
 
 use super::Sessions;
 use crate::hypervisor::{DomainEventKind, Event, Events};
@@ -18,4 +19,11 @@ pub async fn follow(sessions: Sessions, mut events: Events, shutdown: Shutdown) 
             tracing::debug!(domain = %event.name, uuid = %event.uuid, ?cause, connections = told, "guest stopped");
         }
     }
+}
+
+/// Ends every session as soon as the agent is told to stop.
+pub async fn end_when_stopping(sessions: Sessions, shutdown: Shutdown) {
+    shutdown.soft.cancelled().await;
+    let connections = sessions.stop_all(Reason::AgentStopping);
+    tracing::info!(connections, "stopping: sessions are told to end");
 }

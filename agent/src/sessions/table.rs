@@ -112,10 +112,11 @@ impl Table {
         Ok((number, end))
     }
 
-    /// Whether this token has a connection that a newer one would end, and none under way that will do so.
+    /// Whether this token has a connection that a newer one would end, and nothing yet that goes beyond the limits for
+    /// that: a client that reconnects again and again must wait for its own ends.
     fn will_free_a_place(&self, token: TokenId) -> bool {
         let mut same = self.entries.values().filter(|entry| entry.applicant.token == token).peekable();
-        same.peek().is_some() && same.all(|entry| entry.session.is_some())
+        same.peek().is_some() && same.all(|entry| entry.session.is_some() && entry.counted)
     }
 
     /// Makes a reservation a connection of its session, and ends those that it supersedes.
@@ -123,9 +124,8 @@ impl Table {
         let supersedes = self.entries.get(&number)?.applicant.supersedes;
         let session = facts.id;
         if supersedes {
-            let earlier = self.entries.iter().filter(|(other, entry)| {
-                **other != number && entry.session == Some(session)
-            });
+            let earlier =
+                self.entries.iter().filter(|(other, entry)| **other != number && entry.session == Some(session));
             for (_, entry) in earlier {
                 entry.end.tell(Reason::Superseded);
             }
@@ -149,7 +149,9 @@ impl Table {
             self.uncount(console);
         }
         // A reconnection that came in beyond the limits takes over the place of the one that it replaced.
-        if entry.counted && let Some(heir) = self.uncounted(entry.applicant.token) {
+        if entry.counted
+            && let Some(heir) = self.uncounted(entry.applicant.token)
+        {
             heir.counted = true;
             self.count(console);
         }

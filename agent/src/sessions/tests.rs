@@ -127,6 +127,21 @@ async fn an_end_that_comes_while_the_console_is_opened_is_not_lost() {
 }
 
 #[tokio::test]
+async fn killing_reaches_a_reconnection_that_is_under_way() {
+    let fixture = Fixture::new().await;
+    let (token, mine) = (fixture.mint(Policy::Bound).await.token, secret());
+    let old = fixture.connect(&token, Some(&mine)).await.unwrap();
+    let shown = presented(&token, Some(&mine));
+    let examined = fixture.tokens.examine(&shown).await.unwrap();
+    let place = fixture.sessions.reserve(&examined, &shown.client).unwrap();
+    let redeemed = fixture.tokens.redeem(&examined, &shown.client, &edge()).await.unwrap();
+    assert_eq!(fixture.sessions.kill(old.session()), Ok(2));
+    let new = fixture.sessions.begin(place, redeemed);
+    assert_eq!(told(&new).await, Reason::Killed);
+    assert_eq!(told(&old).await, Reason::Killed);
+}
+
+#[tokio::test]
 async fn stopping_ends_all_and_lets_nobody_in() {
     let fixture = Fixture::new().await;
     let connection = fixture.connect(&fixture.mint(Policy::Once).await.token, None).await.unwrap();
@@ -136,17 +151,15 @@ async fn stopping_ends_all_and_lets_nobody_in() {
     assert_eq!(fixture.connect(&late.token, None).await.unwrap_err(), Reason::Draining);
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_session_ends_at_its_longest_duration() {
-    // The store needs real time to open, so the clock of the test moves only here.
-    tokio::time::resume();
+#[tokio::test]
+async fn a_session_ends_at_its_longest_duration_however_often_it_reconnects() {
     let fixture = Fixture::new().await;
-    let connection = fixture.connect(&fixture.mint(Policy::Once).await.token, None).await.unwrap();
-    tokio::time::pause();
-    tokio::time::advance(Duration::from_secs(LONGEST - 1)).await;
-    assert!(is_live(&connection).await);
-    tokio::time::advance(Duration::from_secs(2)).await;
-    assert_eq!(told(&connection).await, Reason::LimitReached);
+    let (token, mine) = (fixture.mint(Policy::Bound).await.token, secret());
+    let first = fixture.connect(&token, Some(&mine)).await.unwrap();
+    assert_eq!(first.deadline.duration_since(Instant::now()).as_secs() + 1, LONGEST);
+    fixture.clock.advance(i64::try_from(LONGEST).unwrap() - 1);
+    let last = fixture.connect(&token, Some(&mine)).await.unwrap();
+    assert_eq!(told(&last).await, Reason::LimitReached);
 }
 
 #[tokio::test]
@@ -197,7 +210,7 @@ async fn a_guests_end_ends_its_sessions_with_libvirts_reason() {
 }
 
 /// A connection on a domain's console, whose end is at hand.
-fn on_a_domain(fixture: &Fixture, connection: Connection) -> (Connection, std::sync::Arc<End>) {
+fn on_a_domain(fixture: &Fixture, connection: Connection) -> (Connection, Arc<End>) {
     let end = connection.end.clone();
     let mut connection = connection;
     connection.console = ConsoleId { source: ConsoleSource::Libvirt, ..connection.console };
@@ -220,7 +233,6 @@ async fn a_closed_console_does_not_wait_for_ever() {
     let fixture = Fixture::new().await;
     let connection = fixture.connect(&fixture.mint(Policy::Once).await.token, None).await.unwrap();
     let (connection, _end) = on_a_domain(&fixture, connection);
-    tokio::time::pause();
     assert_eq!(connection.console_closed().await, Reason::ConsoleClosed);
 }
 

@@ -101,11 +101,8 @@ impl SigningKeys {
             ring.file.write(&path)?;
         }
         tracing::debug!(kid = %ring.current.kid(), retired = ring.file.retired.len(), "signing keys are ready");
-        let longest_token = config
-            .longest_ttl
-            .as_seconds()
-            .saturating_add(longest_session)
-            .saturating_add(config.grace.as_seconds());
+        let longest_token =
+            config.longest_ttl.as_seconds().saturating_add(longest_session).saturating_add(config.grace.as_seconds());
         Ok(Self(Arc::new(Shared {
             path,
             rotation: config.key_rotation.as_seconds(),

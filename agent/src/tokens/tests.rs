@@ -153,8 +153,10 @@ async fn fifty_clients_race_for_one_link() {
     let races = (0..50).map(|_| fixture.redeem(&token, None));
     let outcomes = futures_util::future::join_all(races).await;
     assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1);
-    assert!(outcomes.iter().all(|outcome| outcome.as_ref().is_ok_and(|_| true)
-        || outcome.as_ref().is_err_and(|reason| *reason == Reason::Used)));
+    assert!(
+        outcomes.iter().all(|outcome| outcome.as_ref().is_ok_and(|_| true)
+            || outcome.as_ref().is_err_and(|reason| *reason == Reason::Used))
+    );
 }
 
 #[tokio::test]

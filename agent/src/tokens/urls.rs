@@ -83,8 +83,11 @@ impl FromStr for BaseUrl {
         if names.any(|name| name == "token") {
             return Err(invalid("its query already has a `token`, which is ours to add"));
         }
-        // `https://host?x` is a URL, and yet some clients send it without a path.
-        if !text.splitn(4, '/').nth(3).is_some_and(|_| uri.path().starts_with('/')) {
+        // `Uri` gives `https://host?x` the path that it has not, and `with_token` goes by the text.
+        if !text
+            .split_once("://")
+            .is_some_and(|(_, rest)| rest.get(authority.len()..).is_some_and(|rest| rest.starts_with('/')))
+        {
             return Err(invalid("it needs a path, if only `/`"));
         }
         Ok(Self(text.to_owned()))

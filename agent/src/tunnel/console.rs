@@ -29,8 +29,9 @@ use crate::consoles::open::{ConsoleStream, open};
 use crate::sessions::Connection;
 use crate::websocket::{Relay, accept};
 
-/// How long opening a console may take, all in all. An edge waits a little longer.
-const OPEN_PATIENCE: Duration = Duration::from_secs(5);
+/// How long opening a console may take, all in all. libvirt's own deadlines (5 s) shall run out first, because their end
+/// tells more; an edge waits longer (10 s).
+const OPEN_PATIENCE: Duration = Duration::from_secs(6);
 
 /// How long an edge may take to take the `101`.
 const SWITCH_PATIENCE: Duration = Duration::from_secs(10);

@@ -19,9 +19,7 @@ use porthole_shared::names::{ConsoleUuid, EdgeInstance, NodeName};
 use porthole_shared::reason::Reason;
 use porthole_shared::tls::{AgentIdentity, EdgeClientConfigs, IdentityFiles, Role};
 use porthole_shared::token::Token;
-use porthole_shared::tunnel::{
-    CONSOLE_PATH, ClientFacts, ClientTls, ConsoleRequest, Presented, REASON, WebSocketKey,
-};
+use porthole_shared::tunnel::{CONSOLE_PATH, ClientFacts, ClientTls, ConsoleRequest, Presented, REASON, WebSocketKey};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, SanType};
 use serde_json::json;
 use std::fs;
@@ -63,10 +61,10 @@ impl Pki {
     }
 
     /// Writes a certificate and its key, over those of that name.
-    fn issue(&self, file: &str, role: Option<Role>, dns: &[&str]) -> IdentityFiles {
+    fn issue(&self, file: &str, role: impl Into<Option<Role>>, dns: &[&str]) -> IdentityFiles {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(dns.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).unwrap();
-        params.subject_alt_names.extend(role.map(|role| SanType::URI(role.to_uri().try_into().unwrap())));
+        params.subject_alt_names.extend(role.into().map(|role| SanType::URI(role.to_uri().try_into().unwrap())));
         let certificate = params.signed_by(&key, &self.ca).unwrap();
         let path = |suffix: &str| self.dir.path().join(format!("{file}.{suffix}"));
         fs::write(path("key"), key.serialize_pem()).unwrap();
@@ -75,12 +73,12 @@ impl Pki {
     }
 }
 
-fn edge_role(name: &str) -> Option<Role> {
-    Some(Role::Edge(name.parse().unwrap()))
+fn edge_role(name: &str) -> Role {
+    Role::Edge(name.parse().unwrap())
 }
 
-fn agent_role(name: &str) -> Option<Role> {
-    Some(Role::Agent(name.parse().unwrap()))
+fn agent_role(name: &str) -> Role {
+    Role::Agent(name.parse().unwrap())
 }
 
 /// An agent without libvirt, whose one console is `listener`.
@@ -244,6 +242,17 @@ fn console_request(wanted: &ConsoleRequest) -> Request<Full<Bytes>> {
     let mut headers = HeaderMap::new();
     wanted.write(&mut headers);
     request("GET", CONSOLE_PATH, headers, "")
+}
+
+/// The same as an edge writes it.
+fn console_request_text(wanted: &ConsoleRequest) -> String {
+    let mut headers = HeaderMap::new();
+    wanted.write(&mut headers);
+    let mut text = format!("GET {CONSOLE_PATH} HTTP/1.1\r\n");
+    for (name, value) in &headers {
+        text.extend([name.as_str(), ": ", value.to_str().unwrap(), "\r\n"]);
+    }
+    text + "\r\n"
 }
 
 async fn upgrade(response: Response<Incoming>) -> Client {

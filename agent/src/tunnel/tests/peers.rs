@@ -16,12 +16,12 @@ async fn answers(tls: TlsStream<TcpStream>) -> bool {
 async fn only_edges_are_answered() {
     let agent = Agent::with(json!({"edges": ["edge1.example.org"]})).await;
     for (file, role, dns, answered) in [
-        ("edge-1", edge_role("edge-1"), &[][..], true),
+        ("edge-1", Some(edge_role("edge-1")), &[][..], true),
         ("listed", None, &["edge1.example.org"], true),
         ("unlisted", None, &["edge2.example.org"], false),
         ("nobody", None, &[], false),
-        ("agent-2", agent_role("compute-2"), &[], false),
-        ("agent-3", agent_role("compute-3"), &["edge1.example.org"], false),
+        ("agent-2", Some(agent_role("compute-2")), &[], false),
+        ("agent-3", Some(agent_role("compute-3")), &["edge1.example.org"], false),
     ] {
         let configs = EdgeClientConfigs::load(&agent.pki.issue(file, role, dns)).unwrap();
         assert_eq!(answers(agent.dial(&configs).await.unwrap()).await, answered, "{file}");

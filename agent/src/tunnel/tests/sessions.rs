@@ -43,17 +43,21 @@ async fn no_subprotocol_is_chosen_that_was_not_offered() {
 }
 
 #[tokio::test]
-async fn frames_right_behind_the_answer_are_not_lost() {
+async fn frames_right_behind_the_request_are_not_lost() {
     let agent = Agent::start().await;
+    let mut tls = agent.dial(&agent.edge("edge-1")).await.unwrap();
     let wanted = wanted(agent.mint(Policy::Once).await);
-    let (mut client, mut console) = agent.open(&wanted).await;
-    for n in 0..200_u8 {
-        client.feed(Message::binary(vec![n])).await.unwrap();
+    let mut bytes = console_request_text(&wanted).into_bytes();
+    for n in 0..100_u8 {
+        // A masked binary frame of one byte; the mask is 0.
+        bytes.extend([0x82, 0x81, 0, 0, 0, 0, n]);
     }
-    client.flush().await.unwrap();
-    let mut bytes = [0; 200];
-    timeout(PATIENCE, console.read_exact(&mut bytes)).await.unwrap().unwrap();
-    assert!(bytes.iter().copied().eq(0..200));
+    tls.write_all(&bytes).await.unwrap();
+    tls.flush().await.unwrap();
+    let (mut console, _) = timeout(PATIENCE, agent.listener.accept()).await.unwrap().unwrap();
+    let mut got = [0; 100];
+    timeout(PATIENCE, console.read_exact(&mut got)).await.unwrap().unwrap();
+    assert!(got.iter().copied().eq(0..100));
     agent.stop().await;
 }
 
@@ -166,13 +170,7 @@ async fn an_edge_that_vanishes_at_any_moment_leaves_nothing_behind() {
     let agent = Agent::start().await;
     let configs = agent.edge("edge-1");
     let wanted = wanted(agent.mint(Policy::Reusable).await);
-    let mut text = format!("GET {CONSOLE_PATH} HTTP/1.1\r\n");
-    let mut headers = HeaderMap::new();
-    wanted.write(&mut headers);
-    for (name, value) in &headers {
-        text.push_str(&format!("{name}: {}\r\n", value.to_str().unwrap()));
-    }
-    text.push_str("\r\n");
+    let text = console_request_text(&wanted);
     for length in [0, 1, text.len() - 1, text.len()] {
         let mut tls = agent.dial(&configs).await.unwrap();
         tls.write_all(&text.as_bytes()[..length]).await.unwrap();
