@@ -47,7 +47,7 @@ const WRITE_BUFFER: usize = MAX_CHUNK + 16 * 1024;
 pub struct Pings {
     /// Between two pings; they also keep load balancers from cutting a silent connection.
     pub interval: Duration,
-    /// How much longer than that a client may send, or take, nothing.
+    /// How long after a ping a client may send nothing, and how much longer than the interval it may take nothing.
     pub timeout: Duration,
 }
 

@@ -1,11 +1,12 @@
 //! Whether a client is still there: decided from times alone, without a clock or a socket.
 //!
-//! Two things make a client *stuck*, each after an interval and a timeout: it sent nothing, not even an answer to our
-//! ping; or it took nothing of what was on its way to it. A client that sends much but reads nothing is stuck by the
-//! second, one that has vanished (kernels along the way may still take pings for it) by the first. What has been held up
-//! and then goes on counts as a sign of life: behind a slow line, a pong waits until all before it is through.
+//! Two things make a client *stuck*: it answered a ping with nothing, not even other data, until the timeout; or it took
+//! nothing of what was on its way to it for an interval and a timeout. A client that sends much but reads nothing is
+//! stuck by the second, one that has vanished (kernels along the way may still take pings for it) by the first. Behind a
+//! slow line a pong waits until all before it is through, so the time for it begins anew when what was held up goes on.
 //!
 //! While the console does not take what the client sent, nobody listens to the client, so its silence counts for nothing.
+//! Nor does silence count before it was asked: a process that was itself stopped for a while blames nobody.
 
 use tokio::time::Instant;
 
@@ -17,39 +18,17 @@ pub(super) struct Liveness {
     pings: Pings,
     /// When the next ping is due.
     ping_at: Instant,
-    /// When the client last gave a sign of life; `None` while nobody listens to it.
-    heard: Option<Instant>,
+    /// The first ping that nothing has come after.
+    asked: Option<Instant>,
+    /// Somebody reads what the client sends.
+    listening: bool,
     /// Since when it has not taken what is on its way to it.
     blocked: Option<Instant>,
 }
 
 impl Liveness {
     pub(super) fn new(pings: Pings, now: Instant) -> Self {
-        Self { pings, ping_at: now + pings.interval, heard: Some(now), blocked: None }
-    }
-
-    /// The client sent something.
-    pub(super) const fn hear(&mut self, now: Instant) {
-        self.heard = Some(now);
-    }
-
-    /// The client is listened to, or not, from now on.
-    pub(super) fn listen(&mut self, now: Instant, listening: bool) {
-        self.heard = listening.then(|| self.heard.unwrap_or(now));
-    }
-
-    /// The client has not taken all that is on its way to it, or now it has.
-    pub(super) fn block(&mut self, now: Instant, blocked: bool) {
-        if blocked {
-            self.blocked.get_or_insert(now);
-        } else if self.blocked.take().is_some() && self.heard.is_some() {
-            self.heard = Some(now);
-        }
-    }
-
-    /// Has it been silent, or in the way, for too long?
-    pub(super) fn is_stuck(&self, now: Instant) -> bool {
-        self.deadline().is_some_and(|deadline| deadline <= now)
+        Self { pings, ping_at: now + pings.interval, asked: None, listening: true, blocked: None }
     }
 
     /// Is a ping due? If so, the next one is an interval later.
@@ -61,18 +40,55 @@ impl Liveness {
         due
     }
 
-    /// When to look again. That is at least once an interval, so what changes in between need not move it.
-    pub(super) fn next_look(&self) -> Instant {
-        self.deadline().map_or(self.ping_at, |deadline| deadline.min(self.ping_at))
+    /// The client was sent a ping.
+    pub(super) fn ask(&mut self, now: Instant) {
+        if self.listening {
+            self.asked.get_or_insert(now);
+        }
     }
 
-    fn deadline(&self) -> Option<Instant> {
-        let limit = self.pings.interval + self.pings.timeout;
-        let since = match (self.heard, self.blocked) {
-            (Some(heard), Some(blocked)) => Some(heard.min(blocked)),
-            (heard, blocked) => heard.or(blocked),
-        };
-        since.map(|since| since + limit)
+    /// The client sent something.
+    pub(super) const fn hear(&mut self) {
+        self.asked = None;
+    }
+
+    /// The client is listened to, or not, from now on.
+    pub(super) const fn listen(&mut self, listening: bool) {
+        if !listening {
+            self.asked = None;
+        }
+        self.listening = listening;
+    }
+
+    /// The client has not taken all that is on its way to it, or now it has.
+    pub(super) fn block(&mut self, now: Instant, blocked: bool) {
+        if blocked {
+            self.blocked.get_or_insert(now);
+        } else if self.blocked.take().is_some() && self.asked.is_some() {
+            self.asked = Some(now);
+        }
+    }
+
+    /// Is something on its way to it that it has not taken?
+    pub(super) const fn is_blocked(&self) -> bool {
+        self.blocked.is_some()
+    }
+
+    /// Has it been silent, or in the way, for too long?
+    pub(super) fn is_stuck(&self, now: Instant) -> bool {
+        self.deadlines().any(|deadline| deadline <= now)
+    }
+
+    /// When to look again. That is at least once an interval, so what changes in between need not move it.
+    pub(super) fn next_look(&self) -> Instant {
+        self.deadlines().fold(self.ping_at, Instant::min)
+    }
+
+    fn deadlines(&self) -> impl Iterator<Item = Instant> {
+        let Pings { interval, timeout } = self.pings;
+        let silent = self.asked.map(|asked| asked + timeout);
+        let blocked = self.blocked.map(|blocked| blocked + interval + timeout);
+        silent.into_iter().chain(blocked)
     }
 }
 
@@ -94,6 +110,7 @@ mod tests {
         assert_eq!(client.next_look(), at(30));
         assert!(!client.take_ping(at(29)));
         assert!(client.take_ping(at(30)));
+        client.ask(at(30));
         assert!(!client.take_ping(at(31)));
         assert_eq!(client.next_look(), at(50));
         assert!(!client.is_stuck(at(49)));
@@ -101,11 +118,33 @@ mod tests {
     }
 
     #[test]
-    fn any_sign_of_life_counts() {
+    fn later_pings_do_not_lengthen_its_time() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut client = Liveness::new(Pings { interval: Duration::from_secs(10), ..PINGS }, start);
+        for second in [10, 20] {
+            assert!(client.take_ping(at(second)));
+            client.ask(at(second));
+        }
+        assert!(!client.is_stuck(at(29)));
+        assert!(client.is_stuck(at(30)));
+    }
+
+    #[test]
+    fn any_answer_will_do() {
         let (mut client, at) = start();
-        client.hear(at(40));
-        assert!(!client.is_stuck(at(89)));
-        assert!(client.is_stuck(at(90)));
+        client.ask(at(30));
+        client.hear();
+        assert!(!client.is_stuck(at(1000)));
+        client.ask(at(1000));
+        assert!(client.is_stuck(at(1020)));
+    }
+
+    #[test]
+    fn a_client_that_was_not_asked_is_not_stuck() {
+        let (client, at) = start();
+        // This process was stopped, or the machine slept.
+        assert!(!client.is_stuck(at(3600)));
     }
 
     #[test]
@@ -114,7 +153,7 @@ mod tests {
         client.block(at(10), true);
         for second in 11..60 {
             client.block(at(second), true);
-            client.hear(at(second));
+            client.hear();
             assert!(!client.is_stuck(at(second)), "{second}");
         }
         assert!(client.is_stuck(at(60)));
@@ -123,10 +162,11 @@ mod tests {
     #[test]
     fn a_slow_line_is_not_stuck() {
         let (mut client, at) = start();
-        for second in (0..600).step_by(40) {
+        client.ask(at(0));
+        for second in (0..600).step_by(15) {
             client.block(at(second), true);
-            assert!(!client.is_stuck(at(second + 39)), "{second}");
-            client.block(at(second + 39), false);
+            assert!(!client.is_stuck(at(second + 14)), "{second}");
+            client.block(at(second + 14), false);
         }
         assert!(client.is_stuck(at(700)));
     }
@@ -134,14 +174,16 @@ mod tests {
     #[test]
     fn silence_counts_only_while_somebody_listens() {
         let (mut client, at) = start();
-        client.listen(at(10), false);
+        client.ask(at(5));
+        client.listen(false);
+        client.ask(at(35));
         assert!(!client.is_stuck(at(1000)));
-        client.listen(at(1000), true);
-        assert!(!client.is_stuck(at(1049)));
-        client.listen(at(1049), true);
-        assert!(client.is_stuck(at(1050)));
+        client.listen(true);
+        client.ask(at(1001));
+        assert!(!client.is_stuck(at(1020)));
+        assert!(client.is_stuck(at(1021)));
         // What it does not take counts all the same.
-        client.listen(at(1050), false);
+        client.listen(false);
         client.block(at(1050), true);
         assert!(client.is_stuck(at(1100)));
     }

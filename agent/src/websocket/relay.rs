@@ -133,26 +133,29 @@ where
     /// Moves what can be moved now. True: there may be more; false: whoever has more will wake this task.
     fn turn(&mut self, cx: &mut Context<'_>) -> Result<bool, Reason> {
         let now = Instant::now();
+        let moved = SCRATCH.with_borrow_mut(|scratch| {
+            let up = self.up(cx, scratch)?;
+            let down = self.down(cx, scratch, now)?;
+            Ok(up || down)
+        })?;
+        // Last, so that nobody is blamed for what has just arrived.
         while self.look.as_mut().poll(cx).is_ready() {
+            let now = Instant::now();
             if self.liveness.is_stuck(now) {
                 return Err(Reason::ClientStuck);
             }
             self.ping |= self.liveness.take_ping(now);
             self.look.as_mut().reset(self.liveness.next_look());
         }
-        SCRATCH.with_borrow_mut(|scratch| {
-            let up = self.up(cx, scratch, now)?;
-            let down = self.down(cx, scratch, now)?;
-            Ok(up || down)
-        })
+        Ok(moved || (self.ping && !self.liveness.is_blocked()))
     }
 
     /// From the client to the console.
-    fn up(&mut self, cx: &mut Context<'_>, scratch: &mut BytesMut, now: Instant) -> Result<bool, Reason> {
+    fn up(&mut self, cx: &mut Context<'_>, scratch: &mut BytesMut) -> Result<bool, Reason> {
         let mut held = mem::take(&mut self.held);
         let taken = self.write(cx, &held);
         held.advance(taken);
-        self.liveness.listen(now, held.is_empty());
+        self.liveness.listen(held.is_empty());
         if !held.is_empty() {
             self.held = held;
             return Ok(false);
@@ -161,7 +164,7 @@ where
         drop(held);
 
         scratch.clear();
-        let stop = self.join_frames(cx, scratch, now);
+        let stop = self.join_frames(cx, scratch);
         let taken = self.write(cx, scratch);
         scratch.advance(taken);
         match stop {
@@ -182,7 +185,7 @@ where
     }
 
     /// Takes the frames that are there, for one write.
-    fn join_frames(&mut self, cx: &mut Context<'_>, joined: &mut BytesMut, now: Instant) -> Stop {
+    fn join_frames(&mut self, cx: &mut Context<'_>, joined: &mut BytesMut) -> Stop {
         for _ in 0..FRAMES_PER_TURN {
             if joined.len() >= MAX_JOINED {
                 break;
@@ -193,7 +196,7 @@ where
                 Poll::Ready(Some(Err(error))) => return Stop::End(end_of(&error)),
                 Poll::Ready(Some(Ok(message))) => message,
             };
-            self.liveness.hear(now);
+            self.liveness.hear();
             match message {
                 Message::Binary(bytes) => {
                     self.counters.add_in(bytes.len());
@@ -233,6 +236,7 @@ where
         }
         if mem::take(&mut self.ping) {
             self.send(Message::Ping(Bytes::new()))?;
+            self.liveness.ask(now);
             if !self.flush(cx, now)? {
                 return Ok(false);
             }
