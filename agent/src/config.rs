@@ -100,6 +100,7 @@ impl Config {
         self.tokens
             .problem()
             .or_else(|| self.sessions.problem())
+            .or_else(|| self.libvirt.problem())
             .or_else(|| self.tunnel.problem())
             .or_else(|| {
                 let relative = [&self.node.state_dir, &self.api.socket].into_iter().find(|path| path.is_relative());
@@ -171,6 +172,8 @@ mod tests {
             ("[sessions]\nmax = 0", "[sessions] max is 0"),
             ("[sessions]\nmax = 5", "max_per_console is 32"),
             ("[sessions]\nping_interval = \"0s\"", "ping_interval is 0"),
+            ("[sessions]\nlongest = \"900ms\"", "longest is less than a second"),
+            ("[libvirt]\ncall_timeout = \"0s\"", "call_timeout is 0"),
             ("[libvirt]\nenabled = false", "no console at all"),
             ("[api]\nsocket = \"agent.sock\"", "relative path"),
             ("[urls]\nvnc = \"consoles.example.org\"", "https://"),

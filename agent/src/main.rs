@@ -1,11 +1,13 @@
 //! `porthole-agent`: serves the consoles of one node.
 #![forbid(unsafe_code)]
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use clap::Parser;
 use porthole_agent::api::{Api, Socket};
 use porthole_agent::config::Config;
@@ -19,6 +21,7 @@ use porthole_agent::websocket::Pings;
 use porthole_shared::clock::{Clock, SystemClock};
 use porthole_shared::lifecycle::{Lifecycle, Outcome};
 use porthole_shared::telemetry;
+use porthole_shared::tls::agent_server_config;
 
 /// How long sessions and requests get to end when the agent stops.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -30,7 +33,7 @@ struct Arguments {
     /// The configuration file.
     #[arg(long, value_name = "PATH", default_value = "/etc/porthole/agent.toml")]
     config: PathBuf,
-    /// Read the configuration, say what is wrong with it, and do nothing else.
+    /// Read the configuration and the certificates that it names, say whether they are good, and exit.
     #[arg(long)]
     check_config: bool,
 }
@@ -40,6 +43,8 @@ async fn main() -> anyhow::Result<ExitCode> {
     let arguments = Arguments::parse();
     let config = Config::load(&arguments.config)?;
     if arguments.check_config {
+        agent_server_config(&config.tunnel.identity()).context("the certificate, key or ca of [tunnel] cannot be used")?;
+        writeln!(std::io::stdout(), "{} is good", arguments.config.display())?;
         return Ok(ExitCode::SUCCESS);
     }
     telemetry::init(config.log)?;
@@ -75,7 +80,7 @@ async fn run(config: Config) -> anyhow::Result<Outcome> {
 
     let socket = Socket::bind(&config.api)?;
     let tunnel = Tunnel::bind(&config.tunnel)?;
-    let pings = Pings { interval: config.sessions.ping_interval.get(), timeout: config.sessions.ping_timeout.get() };
+    let pings = Pings::from(&config.sessions);
     let services = Services { consoles: consoles.clone(), tokens: tokens.clone(), sessions: sessions.clone(), pings };
     tracing::info!(%node, %id, version = env!("CARGO_PKG_VERSION"), tunnel = ?tunnel.addresses()?, "ready to serve");
     let api = Api { node, id, trust: tunnel.trust().clone(), consoles, tokens, sessions: sessions.clone() };

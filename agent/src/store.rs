@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use porthole_shared::clock::UnixTime;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Sqlite, Transaction};
+use sqlx::{Connection as _, Sqlite, Transaction};
 
 use self::place::Place;
 pub use self::place::PlaceError;
@@ -119,7 +119,14 @@ impl Store {
             .foreign_keys(true)
             .busy_timeout(PATIENCE);
         let pool = || SqlitePoolOptions::new().acquire_timeout(PATIENCE).idle_timeout(None).max_lifetime(None);
-        let writer = pool().max_connections(1).connect_with(options.clone()).await.map_err(sqlite)?;
+        let writer = pool()
+            .max_connections(1)
+            // On a full or failing disk SQLite rolls back by itself, and sqlx goes on counting that transaction: every
+            // later `BEGIN` would fail, until a restart. A connection that counts one although nobody uses it is replaced.
+            .before_acquire(|connection, _| Box::pin(async { Ok(!connection.is_in_transaction()) }))
+            .connect_with(options.clone())
+            .await
+            .map_err(sqlite)?;
         sqlx::migrate!("../migrations/agent")
             .run(&writer)
             .await

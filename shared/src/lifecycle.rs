@@ -14,6 +14,7 @@ use std::future::Future;
 use std::io;
 use std::time::Duration;
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -51,8 +52,10 @@ pub struct Lifecycle {
 }
 
 impl Lifecycle {
-    /// Takes over SIGTERM, SIGINT and SIGHUP. Needs a Tokio runtime.
+    /// Takes over SIGTERM, SIGINT and SIGHUP, and allows this process as many descriptors as the system lets it. Needs
+    /// a Tokio runtime.
     pub fn start() -> io::Result<Self> {
+        allow_descriptors();
         let shutdown = Shutdown::default();
         let (told, reloads) = watch::channel(0);
         let mut terminate = signal(SignalKind::terminate())?;
@@ -89,7 +92,8 @@ impl Lifecycle {
         drop(self.tasks.spawn(task));
     }
 
-    /// Runs a server that must not end before it is told to: if it does, with an error or without, everything stops.
+    /// Runs a server that must not end before it is told to: if it does, with an error, without one or by a panic,
+    /// everything stops.
     pub fn spawn_server<F, E>(&self, name: &'static str, server: F)
     where
         F: Future<Output = Result<(), E>> + Send + 'static,
@@ -97,12 +101,13 @@ impl Lifecycle {
     {
         let shutdown = self.shutdown();
         self.spawn(async move {
+            // Dropped by a panic, too: a daemon without one of its servers must not look alive.
+            let _stop = shutdown.soft.clone().drop_guard();
             match server.await {
                 Ok(()) if shutdown.soft.is_cancelled() => {}
                 Ok(()) => tracing::error!(server = name, "ended unasked: stopping"),
                 Err(error) => tracing::error!(server = name, error = chain(&error), "failed: stopping"),
             }
-            shutdown.soft.cancel();
         });
     }
 
@@ -167,6 +172,17 @@ fn stop(shutdown: &Shutdown, signal: &str) {
     }
 }
 
+/// A session costs two descriptors, and the usual limit of 1024 is there for programs that use `select`. The hard limit
+/// stays what the operator made it.
+fn allow_descriptors() {
+    let raised = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(_soft, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard).map(|()| hard));
+    match raised {
+        Ok(descriptors) => tracing::debug!(descriptors, "as many descriptors may be open"),
+        Err(error) => tracing::warn!(%error, "the limit of open descriptors was not raised"),
+    }
+}
+
 fn notify(state: &[NotifyState<'_>]) {
     // Without systemd there is nobody to tell.
     if let Err(error) = sd_notify::notify(state) {
@@ -208,6 +224,22 @@ mod tests {
         let life = Lifecycle::start().unwrap();
         life.spawn_server("test", async { Err::<(), _>(io::Error::other("port in use")) });
         assert_eq!(life.finish(Duration::from_secs(5)).await, Outcome::Drained);
+    }
+
+    #[tokio::test]
+    async fn a_server_that_panics_stops_the_daemon() {
+        let life = Lifecycle::start().unwrap();
+        life.spawn_server("test", async { panic!("as a test") as Result<(), io::Error> });
+        let ended = timeout(Duration::from_secs(5), life.finish(Duration::from_secs(5))).await;
+        assert_eq!(ended, Ok(Outcome::Drained));
+    }
+
+    #[tokio::test]
+    async fn as_many_descriptors_may_be_open_as_the_system_allows() {
+        let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+        setrlimit(Resource::RLIMIT_NOFILE, hard.min(512), hard).unwrap();
+        let _life = Lifecycle::start().unwrap();
+        assert_eq!(getrlimit(Resource::RLIMIT_NOFILE).unwrap(), (hard, hard));
     }
 
     #[test]

@@ -141,6 +141,10 @@ impl Role {
         }
     }
 
+    fn is_edge(&self, name: &EdgeName) -> bool {
+        matches!(self, Self::Edge(edge) if edge == name)
+    }
+
     /// From a URI SAN; `None` for any other URI.
     pub fn from_uri(uri: &str) -> Option<Self> {
         let (role, name) = uri.strip_prefix(ROLE_SCHEME)?.split_once('/')?;
@@ -227,14 +231,17 @@ impl EdgePolicy {
             Role::Edge(name) => Some(name.clone()),
             Role::Agent(_) => None,
         });
-        let by_name = || self.dns_names.iter().find(|name| facts.dns_names.iter().any(|dns| dns == name.as_str()));
-        // A certificate that says it is an agent's is never an edge's, whatever its DNS names.
-        let edge = by_role.or_else(|| facts.roles.is_empty().then(by_name).flatten().cloned());
-        match edge {
-            None => Err(NotAnEdge::OtherRole { dns_names: facts.dns_names }),
-            Some(edge) if self.denied.contains(&edge) => Err(NotAnEdge::Denied(edge)),
-            Some(edge) => Ok(edge),
+        let has_name = |name: &EdgeName| facts.dns_names.iter().any(|dns| dns == name.as_str());
+        let by_name = || self.dns_names.iter().find(|name| has_name(name));
+        // By any of its names: a certificate of several names does not get by under another one.
+        let is_denied = |name: &&EdgeName| has_name(name) || facts.roles.iter().any(|role| role.is_edge(name));
+        if let Some(denied) = self.denied.iter().find(is_denied) {
+            return Err(NotAnEdge::Denied(denied.clone()));
         }
+        // A certificate that says it is an agent's is never an edge's, whatever else it says.
+        let agents = facts.roles.iter().any(|role| matches!(role, Role::Agent(_)));
+        let edge = by_role.or_else(|| facts.roles.is_empty().then(by_name).flatten().cloned());
+        edge.filter(|_| !agents).ok_or(NotAnEdge::OtherRole { dns_names: facts.dns_names })
     }
 }
 

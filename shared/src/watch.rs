@@ -9,7 +9,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::sleep;
 
 /// How often files are looked at.
 const PERIOD: Duration = Duration::from_secs(2);
@@ -34,12 +34,11 @@ impl FileWatch {
         Self { paths, seen, period: PERIOD }
     }
 
-    /// Waits until a path leads to something other than when this was last told.
+    /// Waits until a path leads to something other than when this was last told. At least a period passes each time, so
+    /// that a file that somebody writes to without end is not read without end.
     pub async fn changed(&mut self) {
-        let mut ticks = interval(self.period);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            ticks.tick().await;
+            sleep(self.period).await;
             let now: Vec<Print> = self.paths.iter().map(print).collect();
             if now != self.seen {
                 self.seen = now;

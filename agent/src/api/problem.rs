@@ -41,7 +41,7 @@ impl Problem {
     }
 
     /// Our own fault: the log says more than the answer.
-    fn internal(error: &dyn std::error::Error) -> Self {
+    pub(super) fn internal(error: &dyn std::error::Error) -> Self {
         let detail = chain(error);
         tracing::error!(error = detail, "a request to the API failed");
         Self::reason(Reason::Internal, detail)

@@ -1,5 +1,7 @@
 //! The resources of `/v1`, their JSON, and what each asks of the rest of the agent.
 
+use std::future::Future;
+
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
@@ -114,11 +116,14 @@ pub(super) async fn mint(
 /// `DELETE /v1/tokens/{id}`
 pub(super) async fn revoke(State(api): State<Api>, Path(id): Path<String>) -> Result<StatusCode, Problem> {
     let id: TokenId = id.parse().map_err(|_| Problem::from(RevokeError::UnknownToken))?;
-    api.tokens.revoke(id).await?;
-    // After the row: whoever redeemed a moment earlier holds a reservation, and is told too.
-    let connections = api.sessions.end_token(id, Reason::Revoked);
-    tracing::info!(token = %id, connections, "token withdrawn");
-    Ok(StatusCode::NO_CONTENT)
+    to_its_end(async move {
+        api.tokens.revoke(id).await?;
+        // After the row: whoever redeemed a moment earlier holds a reservation, and is told too.
+        let connections = api.sessions.end_token(id, Reason::Revoked);
+        tracing::info!(token = %id, connections, "token withdrawn");
+        Ok(StatusCode::NO_CONTENT)
+    })
+    .await
 }
 
 #[derive(Debug, Serialize)]
@@ -171,13 +176,24 @@ pub(super) async fn sessions(State(api): State<Api>) -> Json<SessionList> {
 pub(super) async fn kill(State(api): State<Api>, Path(id): Path<String>) -> Result<StatusCode, Problem> {
     let id: SessionId = id.parse().map_err(|_| Problem::from(crate::sessions::NoSuchSession))?;
     let token = api.sessions.token_of(id)?;
-    // A page reconnects by itself when its connection ends; killed is killed, so its token goes first.
-    let revoked = api.tokens.revoke(token).await;
-    // It may have ended meanwhile, which is what was asked for.
-    let connections = api.sessions.kill(id).unwrap_or_default();
-    tracing::info!(session = %id, %token, connections, "session killed");
-    revoked?;
-    Ok(StatusCode::NO_CONTENT)
+    to_its_end(async move {
+        // A page reconnects by itself when its connection ends; killed is killed, so its token goes first.
+        let revoked = api.tokens.revoke(token).await;
+        // It may have ended meanwhile, which is what was asked for.
+        let connections = api.sessions.kill(id).unwrap_or_default();
+        tracing::info!(session = %id, %token, connections, "session killed");
+        revoked?;
+        Ok(StatusCode::NO_CONTENT)
+    })
+    .await
+}
+
+/// Goes on even if whoever asked hangs up, which drops the handler: a token withdrawn in the database whose sessions
+/// live on would be worse than either.
+async fn to_its_end<T: Send + 'static>(
+    work: impl Future<Output = Result<T, Problem>> + Send + 'static,
+) -> Result<T, Problem> {
+    tokio::spawn(work).await.unwrap_or_else(|error| Err(Problem::internal(&error)))
 }
 
 #[derive(Debug, Serialize)]

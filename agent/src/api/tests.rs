@@ -1,5 +1,6 @@
 use std::path::{Path, PathBuf};
 
+use axum::extract::{Path as PathOf, State};
 use bytes::Bytes;
 use http::Method;
 use http_body_util::{BodyExt as _, Full};
@@ -26,15 +27,7 @@ impl Served {
     async fn new() -> Self {
         let fixture = Fixture::new().await;
         let path = fixture.dir.path().join("agent.sock");
-        let node: NodeName = "compute-1".parse().unwrap();
-        let api = Api {
-            id: NodeId::derived_from(&node),
-            node,
-            trust: trust(fixture.dir.path()),
-            consoles: fixture.consoles.clone(),
-            tokens: fixture.tokens.clone(),
-            sessions: fixture.sessions.clone(),
-        };
+        let api = api(&fixture);
         let socket = Socket::bind(&Config { socket: path.clone(), group: None }).unwrap();
         let shutdown = Shutdown::default();
         let task = tokio::spawn(run(socket, api, shutdown.clone()));
@@ -67,6 +60,18 @@ impl Served {
             assert!(json["detail"].as_str().unwrap().len() > 5 && json["title"].is_string());
         }
         (status.as_u16(), json)
+    }
+}
+
+fn api(fixture: &Fixture) -> Api {
+    let node: NodeName = "compute-1".parse().unwrap();
+    Api {
+        id: NodeId::derived_from(&node),
+        node,
+        trust: trust(fixture.dir.path()),
+        consoles: fixture.consoles.clone(),
+        tokens: fixture.tokens.clone(),
+        sessions: fixture.sessions.clone(),
     }
 }
 
@@ -121,6 +126,29 @@ async fn a_killed_session_does_not_come_back() {
     connection.finish(Reason::Killed);
     let (status, problem) = served.ask(Method::DELETE, &path, "").await;
     assert_eq!((status, &problem["code"]), (404, &json!("no_such_session")));
+}
+
+#[tokio::test]
+async fn a_caller_that_hangs_up_does_not_stop_a_withdrawal_half_way() {
+    let fixture = Fixture::new().await;
+    let api = api(&fixture);
+    let mut connections = Vec::new();
+    for _ in 0..2 {
+        let minted = fixture.mint(crate::tokens::Policy::Once).await;
+        connections.push((minted.id, fixture.connect(&minted.token, None).await.unwrap()));
+    }
+    let [(token, withdrawn), (_, killed)] = connections.try_into().unwrap();
+    // What hyper does with a handler when its caller hangs up: it has begun, and is dropped.
+    {
+        let mut revoking = std::pin::pin!(routes::revoke(State(api.clone()), PathOf(token.to_string())));
+        assert!(futures_util::poll!(revoking.as_mut()).is_pending());
+        let mut killing = std::pin::pin!(routes::kill(State(api), PathOf(killed.session().to_string())));
+        assert!(futures_util::poll!(killing.as_mut()).is_pending());
+    }
+    for (connection, reason) in [(withdrawn, Reason::Revoked), (killed, Reason::Killed)] {
+        let told = tokio::time::timeout(Duration::from_secs(5), connection.ended()).await;
+        assert_eq!(told, Ok(reason));
+    }
 }
 
 #[tokio::test]

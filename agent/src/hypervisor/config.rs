@@ -31,6 +31,14 @@ impl Default for Config {
     }
 }
 
+impl Config {
+    /// What is wrong with these settings, if anything.
+    pub fn problem(&self) -> Option<String> {
+        let zero = self.call_timeout.get().is_zero();
+        zero.then(|| "[libvirt] call_timeout is 0, so no call could be answered in time; use \"5s\", say".to_owned())
+    }
+}
+
 /// A text that is no libvirt connection URI.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not a libvirt URI: write one such as `qemu:///system`")]

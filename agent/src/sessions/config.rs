@@ -49,8 +49,10 @@ impl Config {
                 self.max_per_console, self.max
             ));
         }
-        zero("longest", self.longest)
-            .or_else(|| zero("ping_interval", self.ping_interval))
-            .or_else(|| zero("ping_timeout", self.ping_timeout))
+        if self.longest.as_seconds() < 1 {
+            // Rows and claims count whole seconds.
+            return Some("[sessions] longest is less than a second: every session would end as it begins".to_owned());
+        }
+        zero("ping_interval", self.ping_interval).or_else(|| zero("ping_timeout", self.ping_timeout))
     }
 }

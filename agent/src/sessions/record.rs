@@ -1,14 +1,20 @@
 //! The promise that an opened session row is closed again, whatever becomes of the task that opened it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use porthole_shared::clock::Clock;
 use porthole_shared::lifecycle::chain;
 use porthole_shared::names::SessionId;
 use porthole_shared::reason::Reason;
+use tokio::time::sleep;
 use tokio_util::task::TaskTracker;
 
 use crate::store::{SessionEnd, Store};
+
+/// Between two attempts to write an end. There are no more of these than connections that lived when the database
+/// began to fail, because while it fails none can begin. Short enough for the process's end to wait for one.
+const RETRY: Duration = Duration::from_secs(5);
 
 /// What writing an end needs.
 #[derive(Debug, Clone)]
@@ -37,19 +43,38 @@ impl OpenRow {
     }
 
     fn write(&mut self, reason: Reason, bytes_in: u64, bytes_out: u64) {
-        let Some(Recorder { store, clock, tasks }) = self.recorder.take() else { return };
-        let end = SessionEnd { id: self.session, ended: clock.now(), reason, bytes_in, bytes_out };
+        let Some(recorder) = self.recorder.take() else { return };
+        let end = SessionEnd { id: self.session, ended: recorder.clock.now(), reason, bytes_in, bytes_out };
         // The caller may be a destructor, so the row is written by a task of its own.
-        drop(tasks.spawn(async move {
-            if let Err(error) = store.end_connection(&end).await {
-                tracing::error!(session = %end.id, error = chain(&error), "the session's end could not be written");
+        drop(recorder.tasks.clone().spawn(async move { recorder.end(&end, RETRY).await }));
+    }
+}
+
+impl Recorder {
+    /// Writes an end; where the database is full or locked, again and again until it is not, or the process ends (its
+    /// next run closes the row).
+    pub(super) async fn end(&self, end: &SessionEnd, retry: Duration) {
+        while let Err(error) = self.store.end_connection(end).await {
+            let error = chain(&error);
+            if self.tasks.is_closed() {
+                tracing::error!(session = %end.id, error, "the session's end could not be written");
+                return;
             }
-        }));
+            tracing::error!(session = %end.id, error, "the session's end could not be written: trying again");
+            sleep(retry).await;
+        }
     }
 }
 
 impl Drop for OpenRow {
     fn drop(&mut self) {
         self.write(Reason::ClientGone, 0, 0);
+    }
+}
+
+#[cfg(test)]
+impl OpenRow {
+    pub(super) fn take_recorder(&mut self) -> Recorder {
+        self.recorder.take().unwrap()
     }
 }

@@ -11,6 +11,7 @@ use super::connection::End;
 use super::*;
 use crate::fixture::{Fixture, LONGEST, START, client, edge, presented};
 use crate::hypervisor::{DomainEvent, DomainEventKind, Event, Hypervisor, LinkState, StopCause};
+use crate::store::SessionEnd;
 use crate::tokens::Policy;
 
 fn secret() -> BindingSecret {
@@ -57,6 +58,29 @@ async fn a_dropped_connection_is_recorded_with_the_reason_it_was_told_or_as_gone
     fixture.settle().await;
     assert_eq!(fixture.store.session_end(gone_id).await.0, Some(Reason::ClientGone));
     assert_eq!(fixture.store.session_end(killed_id).await.0, Some(Reason::Killed));
+}
+
+#[tokio::test]
+async fn an_end_that_the_database_refuses_is_written_later() {
+    let fixture = Fixture::new().await;
+    let token = fixture.mint(Policy::Once).await.token;
+    let mut redeemed = fixture.redeem(&token, None).await.unwrap();
+    let (id, recorder) = (redeemed.session(), redeemed.row.take_recorder());
+    let end = SessionEnd { id, ended: START, reason: Reason::Killed, bytes_in: 1, bytes_out: 2 };
+    fixture.store.refuse_ends(true).await;
+    {
+        let mut writing = std::pin::pin!(recorder.end(&end, Duration::from_millis(1)));
+        let gave_up = timeout(Duration::from_millis(50), writing.as_mut()).await;
+        assert!(gave_up.is_err(), "it was not tried again");
+        assert_eq!(fixture.store.open_sessions().await, 1);
+        fixture.store.refuse_ends(false).await;
+        timeout(Duration::from_secs(5), writing).await.expect("it is never written");
+    }
+    assert_eq!(fixture.store.session_end(id).await, (Some(Reason::Killed), 1, 2));
+
+    fixture.store.refuse_ends(true).await;
+    fixture.tasks.close();
+    timeout(Duration::from_secs(5), recorder.end(&end, Duration::from_hours(1))).await.expect("it holds up the end");
 }
 
 #[tokio::test]

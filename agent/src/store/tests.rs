@@ -214,6 +214,29 @@ async fn sweeping_takes_what_is_old_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn a_full_disk_is_over_when_there_is_room_again() {
+    let (_dir, store) = with_token(&token(Policy::Once, ConsoleKind::Vnc)).await;
+    let pages: i64 = sqlx::query_scalar("PRAGMA page_count").fetch_one(&store.writer).await.unwrap();
+    let limited = format!("PRAGMA max_page_count = {pages}");
+    sqlx::query(sqlx::AssertSqlSafe(limited)).execute(&store.writer).await.unwrap();
+    let mut failure = None;
+    for _ in 0..1000 {
+        failure = store.insert_token(&token(Policy::Once, ConsoleKind::Vnc)).await.err();
+        if failure.is_some() {
+            break;
+        }
+    }
+    let failure = porthole_shared::lifecycle::chain(&failure.expect("the disk was never full"));
+    assert!(failure.contains("full"), "{failure}");
+
+    // SQLite has rolled back by itself, behind the back of whoever counts transactions.
+    sqlx::query("PRAGMA max_page_count = 1000000").execute(&store.writer).await.unwrap();
+    let later = token(Policy::Once, ConsoleKind::Vnc);
+    store.insert_token(&later).await.unwrap();
+    assert!(store.redeem(&redeem(&later, None, START)).await.unwrap().is_ok());
+}
+
+#[tokio::test]
 async fn one_agent_at_a_time_and_nobody_else_reads() {
     let new = token(Policy::Once, ConsoleKind::Vnc);
     let (dir, store) = with_token(&new).await;
@@ -277,6 +300,16 @@ impl Store {
     pub(crate) async fn open_sessions(&self) -> i64 {
         let query = "SELECT count(*) FROM sessions WHERE open > 0";
         sqlx::query_scalar(query).fetch_one(&self.readers).await.unwrap()
+    }
+
+    /// Lets every write of a session's end fail, or no longer: for tests of other modules.
+    pub(crate) async fn refuse_ends(&self, refuse: bool) {
+        let statement = if refuse {
+            "CREATE TRIGGER refuse_ends BEFORE UPDATE OF ended ON sessions BEGIN SELECT RAISE(ABORT, 'refused'); END"
+        } else {
+            "DROP TRIGGER refuse_ends"
+        };
+        sqlx::query(statement).execute(&self.writer).await.unwrap();
     }
 
     /// A session's reason and bytes: for tests of other modules.

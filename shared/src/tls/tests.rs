@@ -161,6 +161,31 @@ fn an_agents_certificate_never_makes_an_edge() {
 }
 
 #[test]
+fn an_agents_certificate_is_not_an_edges_by_a_second_role_either() {
+    let pki = Pki::new();
+    let chain = load_certificates(&pki.issue("both", &[edge("e1"), agent("n1")], &[]).certificate).unwrap();
+    assert!(matches!(EdgePolicy::default().admit(Some(&chain)), Err(NotAnEdge::OtherRole { .. })));
+}
+
+#[test]
+fn a_denied_edge_does_not_get_in_under_another_of_its_names() {
+    let pki = Pki::new();
+    let name = |text: &str| text.parse::<EdgeName>().unwrap();
+    let policy =
+        EdgePolicy { dns_names: vec![name("good.example"), name("bad.example")], denied: vec![name("bad.example")] };
+    for files in [
+        pki.issue("dns", &[], &["good.example", "bad.example"]),
+        pki.issue("roles", &[edge("good.example"), edge("bad.example")], &[]),
+        pki.issue("mixed", &[edge("good.example")], &["bad.example"]),
+    ] {
+        let chain = load_certificates(&files.certificate).unwrap();
+        assert_eq!(policy.admit(Some(&chain)), Err(NotAnEdge::Denied(name("bad.example"))));
+    }
+    let chain = load_certificates(&pki.issue("good", &[], &["good.example"]).certificate).unwrap();
+    assert_eq!(policy.admit(Some(&chain)), Ok(name("good.example")));
+}
+
+#[test]
 fn bad_files_are_named() {
     let pki = Pki::new();
     let good = pki.issue("a", &[agent("n1")], &[]);
