@@ -7,6 +7,8 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
+use crate::output::visible;
+
 /// The exit codes, as `porthole --help` documents them. Usage errors (2) are clap's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exit {
@@ -71,12 +73,12 @@ impl Failure {
         }})
     }
 
-    /// What stands on standard error otherwise.
+    /// What stands on standard error otherwise. Words of an agent's, and paths, may be in any of it.
     pub(crate) fn to_text(&self) -> String {
-        let mut text = format!("porthole: {}\n", self.message);
+        let mut text = format!("porthole: {}\n", visible(&self.message));
         for advice in &self.next {
             text.push_str("  ");
-            text.push_str(advice);
+            text.push_str(&visible(advice));
             text.push('\n');
         }
         text
@@ -93,5 +95,11 @@ mod tests {
         assert_eq!(failure.to_text(), "porthole: the guest is not running\n  Start it.\n");
         assert_eq!(failure.to_json()["error"]["exit"], 1);
         assert_eq!(failure.to_json()["error"]["next"][0], "Start it.");
+    }
+
+    #[test]
+    fn neither_its_words_nor_its_advice_commands_the_terminal() {
+        let text = Failure::new(Exit::Refused, "a\x1b[2J").next("porthole url \x1b[2J\u{9b}1m").to_text();
+        assert!(!text.contains(['\x1b', '\u{9b}']) && text.lines().count() == 2, "{text:?}");
     }
 }

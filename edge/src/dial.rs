@@ -7,6 +7,7 @@
 //! Where nodes are is the directory's to know, whether a token is good enough to dial for is the gate's, and what is
 //! done with the connection is the relay's.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,6 +31,7 @@ use tokio::time::timeout;
 use tokio_rustls::client::TlsStream;
 
 use crate::directory::{Config, Node};
+use crate::gate::Admission;
 use crate::relay::Leg;
 
 mod answer;
@@ -91,9 +93,8 @@ impl DialError {
     /// What a client is told.
     pub fn reason(&self) -> Reason {
         match self {
-            Self::Connect(_) | Self::Slow => Reason::AgentUnreachable,
-            Self::Broken(error) if error.is_parse() || error.is_parse_too_large() => Reason::AgentInvalid,
-            Self::Broken(_) => Reason::AgentUnreachable,
+            Self::Broken(error) if is_no_http(error) => Reason::AgentInvalid,
+            Self::Connect(_) | Self::Slow | Self::Broken(_) => Reason::AgentUnreachable,
             Self::Invalid(_) => Reason::AgentInvalid,
             Self::Refused(reason) => *reason,
         }
@@ -114,6 +115,8 @@ impl Dialer {
     /// Reads the certificate files again whenever they change, until the process stops.
     pub async fn watch(self, shutdown: Shutdown) {
         let mut changes = FileWatch::new(self.0.files.paths());
+        // They may have changed between `new` and now.
+        self.reload();
         loop {
             tokio::select! {
                 () = shutdown.hard.cancelled() => return,
@@ -136,12 +139,20 @@ impl Dialer {
     }
 
     /// Asks an agent to redeem a token and to open its console.
-    pub async fn console(&self, node: &Node, request: &ConsoleRequest) -> Result<AgentConsole, Reason> {
-        self.open(node, request).await.map_err(|error| told(node, "console", &error))
+    pub async fn console(&self, node: &Node, admission: &Admission<ConsoleRequest>) -> Result<AgentConsole, Reason> {
+        self.redeem(node, admission.request()).await
     }
 
     /// Asks an agent what a token is for.
-    pub async fn inspect(&self, node: &Node, presented: &Presented) -> Result<Inspection, Reason> {
+    pub async fn inspect(&self, node: &Node, admission: &Admission<Presented>) -> Result<Inspection, Reason> {
+        self.explain(node, admission.request()).await
+    }
+
+    async fn redeem(&self, node: &Node, request: &ConsoleRequest) -> Result<AgentConsole, Reason> {
+        self.open(node, request).await.map_err(|error| told(node, "console", &error))
+    }
+
+    async fn explain(&self, node: &Node, presented: &Presented) -> Result<Inspection, Reason> {
         let mut request = asking(Method::POST, INSPECT_PATH, Bytes::new());
         presented.write(request.headers_mut());
         self.ask(node, request).await.map_err(|error| told(node, "inspect", &error))
@@ -221,6 +232,15 @@ fn asking(method: Method, path: &'static str, body: Bytes) -> Request<Full<Bytes
     *request.method_mut() = method;
     *request.uri_mut() = http::Uri::from_static(path);
     request
+}
+
+/// What came cannot be read, as against: nothing came.
+fn is_no_http(error: &hyper::Error) -> bool {
+    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<io::Error>());
+    // hyper has no better word for a body whose chunks are none.
+    error.is_parse()
+        || error.is_parse_too_large()
+        || cause.is_some_and(|cause| cause.kind() == io::ErrorKind::InvalidInput)
 }
 
 fn refused(head: &exchange::Head) -> DialError {

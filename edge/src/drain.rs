@@ -49,14 +49,21 @@ pub async fn drain(dialer: &Dialer, nodes: Vec<Node>, instance: EdgeInstance) ->
             }
         })
         .await;
-    tracing::info!(agents = told.agents, unreached = told.unreached, closing = told.closing, "agents told of the drain");
+    tracing::info!(
+        agents = told.agents,
+        unreached = told.unreached,
+        closing = told.closing,
+        "agents told of the drain"
+    );
     told
 }
 
 async fn tell(dialer: &Dialer, node: &Node, instance: EdgeInstance) -> Option<u64> {
     match timeout(EACH, dialer.drain(node, instance)).await {
         Ok(Ok(drained)) => return Some(drained.closed),
-        Ok(Err(error)) => tracing::warn!(node = %node.name, error = chain(&error), "the agent could not be told of the drain"),
+        Ok(Err(error)) => {
+            tracing::warn!(node = %node.name, error = chain(&error), "the agent could not be told of the drain");
+        }
         Err(_elapsed) => tracing::warn!(node = %node.name, "the agent could not be told of the drain in time"),
     }
     None

@@ -23,7 +23,7 @@ use porthole_shared::token::{KeyId, KeySet};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 
-use crate::dial::Dialer;
+use crate::dial::{DialError, Dialer};
 use crate::directory::{Directory, Node};
 
 mod known;
@@ -127,11 +127,7 @@ impl Inner {
         self.dialer.jwks(node).await.map_err(|error| {
             tracing::warn!(node = %node.name, address = %node.address, error = chain(&error), "no keys of this node");
             // A refusal of its keys is no answer for whoever holds a token.
-            match error.reason() {
-                Reason::AgentUnreachable => Reason::AgentUnreachable,
-                reason if reason == Reason::Draining || reason == Reason::AgentStopping => Reason::AgentUnreachable,
-                _ => Reason::AgentInvalid,
-            }
+            if matches!(error, DialError::Refused(_)) { Reason::AgentUnreachable } else { error.reason() }
         })
     }
 

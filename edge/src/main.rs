@@ -1,6 +1,7 @@
 //! `porthole-edge`: the daemon on the public network.
 #![forbid(unsafe_code)]
 
+use std::convert::Infallible;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -61,13 +62,17 @@ async fn run(config: &Config) -> anyhow::Result<()> {
 
     site.watch_files(&life);
     drop(tokio::spawn(admin::run(admin, site.health())));
-    life.spawn(serve::run(public, Arc::clone(&site)));
+    let serving = serve::run(public, Arc::clone(&site));
+    life.spawn_server("public listener", async {
+        serving.await;
+        Ok::<_, Infallible>(())
+    });
     life.spawn(serve::drain_when_told(Arc::clone(&site)));
     life.ready("serving consoles");
 
     match life.finish(config.drain.deadline.get()).await {
-        Outcome::Drained => tracing::info!("edge stops: all sessions have ended"),
-        Outcome::Aborted => tracing::warn!("edge stops: some sessions were cut off"),
+        Outcome::Drained => tracing::info!("edge stops: nothing is left running"),
+        Outcome::Aborted => tracing::warn!("edge stops: what was left was cut off"),
     }
     Ok(())
 }

@@ -24,14 +24,15 @@ pub mod tls;
 
 use std::sync::Arc;
 
-use self::listen::Listeners;
+use self::listen::{Listeners, Most};
 use self::site::Site;
 use crate::drain;
 
 /// Serves the public until the process is told to stop. Connections and sessions run on as tasks of the site's tracker.
 pub async fn run(listeners: Listeners, site: Arc<Site>) {
     let stop = site.shutdown.soft.clone();
-    listen::accept(listeners, site.max_connections, stop, move |tcp, peer, permit| {
+    let most = Most { connections: site.max_connections, setting: "[public] max_connections" };
+    listen::accept(listeners, most, stop, move |tcp, peer, permit| {
         site.tasks.spawn(connection::serve(tcp, peer, Arc::clone(&site), permit));
     })
     .await;

@@ -31,10 +31,8 @@ const NEXT_ADDRESS_AFTER: Duration = Duration::from_millis(250);
 
 /// How long a silent connection is left alone, and then how often and how many times it is asked: an agent's host that
 /// is gone without a word is noticed within a minute and a half.
-const KEEPALIVE: TcpKeepalive = TcpKeepalive::new()
-    .with_time(Duration::from_secs(30))
-    .with_interval(Duration::from_secs(15))
-    .with_retries(4);
+const KEEPALIVE: TcpKeepalive =
+    TcpKeepalive::new().with_time(Duration::from_secs(30)).with_interval(Duration::from_secs(15)).with_retries(4);
 
 /// How long bytes to an agent may stay unacknowledged. Keepalive does not ask while there are any.
 const UNACKNOWLEDGED: Duration = Duration::from_secs(90);

@@ -66,8 +66,8 @@ pub(crate) enum Reply {
     Text(String),
     /// Sends this, and then back whatever comes.
     Echo(String),
-    /// Sends this over and over.
-    Endless(&'static str),
+    /// Sends the first, and then the second over and over.
+    Endless(&'static str, &'static str),
     /// Closes the connection.
     Nothing,
     /// Waits for the edge to go away.
@@ -169,7 +169,10 @@ async fn act(mut stream: server::TlsStream<TcpStream>, reply: Reply) {
             drop(tokio::io::copy(&mut reader, &mut writer).await);
             drop(writer.shutdown().await);
         }
-        Reply::Endless(text) => while stream.write_all(text.as_bytes()).await.is_ok() {},
+        Reply::Endless(once, over_and_over) => {
+            drop(stream.write_all(once.as_bytes()).await);
+            while stream.write_all(over_and_over.as_bytes()).await.is_ok() {}
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 async fn opening(reply: impl Fn(&str) -> Reply + Send + Sync + 'static) -> Result<AgentConsole, Reason> {
     let pki = Pki::new();
     let agent = FakeAgent::start(&pki, "n1", reply).await;
-    pki.dialer().console(&agent.node, &console_request(true)).await
+    pki.dialer().redeem(&agent.node, &console_request(true)).await
 }
 
 #[tokio::test]
@@ -20,7 +20,7 @@ async fn a_console_is_asked_for_in_our_own_words_and_opened() {
     })
     .await;
     let request = console_request(true);
-    let console = pki.dialer().console(&agent.node, &request).await.unwrap();
+    let console = pki.dialer().redeem(&agent.node, &request).await.unwrap();
     assert!(console.binary);
 
     // What the agent sees is what the type holds, and Host; nothing else.
@@ -97,7 +97,7 @@ async fn a_lying_agent_is_not_believed() {
         assert_eq!(opening(move |_| Reply::Text(lie.clone())).await.unwrap_err(), Reason::AgentInvalid, "{shown}");
     }
     // Headers without end.
-    assert_eq!(opening(|_| Reply::Endless("HTTP/1.1 200 OK\r\n")).await.unwrap_err(), Reason::AgentInvalid);
+    assert_eq!(opening(|_| Reply::Endless("HTTP/1.1 200 OK\r\n", "x: y\r\n")).await.unwrap_err(), Reason::AgentInvalid);
 }
 
 #[tokio::test]
@@ -105,7 +105,7 @@ async fn an_agent_that_hangs_up_is_unreachable() {
     assert_eq!(opening(|_| Reply::Nothing).await.unwrap_err(), Reason::AgentUnreachable);
     let pki = Pki::new();
     let nobody = node("n1", nobody().await);
-    assert_eq!(pki.dialer().console(&nobody, &console_request(false)).await.unwrap_err(), Reason::AgentUnreachable);
+    assert_eq!(pki.dialer().redeem(&nobody, &console_request(false)).await.unwrap_err(), Reason::AgentUnreachable);
 }
 
 #[tokio::test]
@@ -114,7 +114,7 @@ async fn an_agent_that_takes_the_connection_and_says_nothing_costs_the_connect_t
     // The kernel takes the connection; nobody does TLS on it.
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let start = Instant::now();
-    let refused = pki.dialer().console(&node("n1", silent.local_addr().unwrap()), &console_request(false)).await;
+    let refused = pki.dialer().redeem(&node("n1", silent.local_addr().unwrap()), &console_request(false)).await;
     assert_eq!(refused.unwrap_err(), Reason::AgentUnreachable);
     assert!((2..8).contains(&start.elapsed().as_secs()), "{:?}", start.elapsed());
 }
@@ -148,16 +148,18 @@ async fn inspections_are_read_and_bounded() {
     let good = r#"{"kind":"vnc","name":"web 1","redeem_by":5,"expires":6,"new":1}"#;
     let agent = FakeAgent::start(&pki, "n1", |_| Reply::Text(json(good))).await;
     let dialer = pki.dialer();
-    assert_eq!(dialer.inspect(&agent.node, &presented).await.unwrap().name.as_str(), "web 1");
+    assert_eq!(dialer.explain(&agent.node, &presented).await.unwrap().name.as_str(), "web 1");
     assert!(agent.requests.lock().unwrap()[0].starts_with("POST /tunnel/v1/inspect HTTP/1.1\r\n"));
 
     for lie in [json("{}"), json(&format!("\"{}\"", "x".repeat(70_000))), json("not json")] {
         let agent = FakeAgent::start(&pki, "n1", move |_| Reply::Text(lie.clone())).await;
-        assert_eq!(dialer.inspect(&agent.node, &presented).await.unwrap_err(), Reason::AgentInvalid);
+        assert_eq!(dialer.explain(&agent.node, &presented).await.unwrap_err(), Reason::AgentInvalid);
     }
-    let endless = |_: &str| Reply::Endless("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n");
-    let agent = FakeAgent::start(&pki, "n1", endless).await;
-    assert_eq!(dialer.inspect(&agent.node, &presented).await.unwrap_err(), Reason::AgentInvalid);
+    for body in ["5\r\nhello\r\n", "no chunk\r\n"] {
+        let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+        let agent = FakeAgent::start(&pki, "n1", move |_| Reply::Endless(head, body)).await;
+        assert_eq!(dialer.explain(&agent.node, &presented).await.unwrap_err(), Reason::AgentInvalid);
+    }
 }
 
 #[tokio::test]

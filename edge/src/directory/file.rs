@@ -71,5 +71,9 @@ impl Entry {
 
 fn twice(text: &str, what: &str, value: &str, earlier: &Range<usize>, later: &Range<usize>) -> String {
     let line = |at: &Range<usize>| text.bytes().take(at.start).filter(|byte| *byte == b'\n').count() + 1;
-    format!("line {}: the node {what} {value:?} is already taken by the [[node]] in line {}", line(later), line(earlier))
+    format!(
+        "line {}: the node {what} {value:?} is already taken by the [[node]] in line {}",
+        line(later),
+        line(earlier)
+    )
 }

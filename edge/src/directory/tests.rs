@@ -38,7 +38,8 @@ fn nodes_are_found_by_given_or_derived_id() {
 
 #[test]
 fn a_bad_file_names_line_and_rule() {
-    let again = |id: &str, name: &str| format!("{TWO}\n[[node]]\nname = \"{name}\"\naddress = \"a:1\"\nid = \"{id}\"\n");
+    let again =
+        |id: &str, name: &str| format!("{TWO}\n[[node]]\nname = \"{name}\"\naddress = \"a:1\"\nid = \"{id}\"\n");
     for (text, expected) in [
         (again("x", "compute-1"), vec!["line 12", "name \"compute-1\"", "line 2"]),
         (again("zz", "compute-3"), vec!["line 12", "id \"zz\"", "line 6"]),

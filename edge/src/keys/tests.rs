@@ -22,11 +22,8 @@ fn directory(nodes: &[&Node]) -> (Directory, TempDir) {
 }
 
 fn write(dir: &TempDir, nodes: &[&Node]) {
-    let text: String = nodes
-        .iter()
-        .map(|node| format!("[[node]]\nname = \"{}\"\naddress = \"{}\"\n", node.name, node.address))
-        .collect();
-    fs::write(dir.path().join("nodes.toml"), text).unwrap();
+    let entry = |node: &&Node| format!("[[node]]\nname = \"{}\"\naddress = \"{}\"\n", node.name, node.address);
+    fs::write(dir.path().join("nodes.toml"), nodes.iter().map(entry).collect::<Vec<_>>().concat()).unwrap();
 }
 
 #[tokio::test]
@@ -100,10 +97,9 @@ async fn a_node_that_left_or_moved_is_forgotten() {
     let kid = ours.kid().clone();
     let honest = Arc::new(AtomicBool::new(true));
     let (asked, other) = (Arc::clone(&honest), key());
-    let agent = FakeAgent::start(&pki, "n1", move |_| {
-        published(&[if asked.load(Ordering::SeqCst) { &ours } else { &other }])
-    })
-    .await;
+    let agent =
+        FakeAgent::start(&pki, "n1", move |_| published(&[if asked.load(Ordering::SeqCst) { &ours } else { &other }]))
+            .await;
     let (directory, dir) = directory(&[&agent.node]);
     let keys = Keys::new(pki.dialer(), directory.clone());
     keys.for_token(&agent.node, &kid).await.unwrap();

@@ -64,16 +64,16 @@ impl Scratch {
 
 /// Takes what plaintext there is, also in front of an error.
 fn collect(plain: &mut Vec<u8>, tls: &mut Connection) -> Result<bool, rustls::Error> {
-        let processed = tls.process_new_packets();
-        let mut reader = tls.reader();
-        while let Ok(chunk) = reader.fill_buf()
-            && !chunk.is_empty()
-        {
-            let taken = chunk.len();
-            plain.extend_from_slice(chunk);
-            reader.consume(taken);
-        }
-        processed.map(|state| state.peer_has_closed())
+    let processed = tls.process_new_packets();
+    let mut reader = tls.reader();
+    while let Ok(chunk) = reader.fill_buf()
+        && !chunk.is_empty()
+    {
+        let taken = chunk.len();
+        plain.extend_from_slice(chunk);
+        reader.consume(taken);
+    }
+    processed.map(|state| state.peer_has_closed())
 }
 
 /// A socket that has nothing: reading TLS from it does nothing but give the record buffer's memory back.

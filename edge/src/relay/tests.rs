@@ -4,14 +4,18 @@ mod ends;
 mod flow;
 mod turns;
 
+use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::task::Context;
 
 use bytes::Bytes;
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use rustls::pki_types::{PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, DuplexStream, duplex};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, DuplexStream, ReadBuf, duplex};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
@@ -90,7 +94,59 @@ struct Session<C, A> {
 }
 
 type TcpSession = Session<client::TlsStream<TcpStream>, server::TlsStream<TcpStream>>;
-type MemorySession = Session<client::TlsStream<DuplexStream>, server::TlsStream<DuplexStream>>;
+type MemorySession = Session<client::TlsStream<Narrow>, server::TlsStream<Narrow>>;
+
+impl MemorySession {
+    /// From now on, every read and write of the session moves so many bytes at most.
+    fn narrow(&self, piece: usize) {
+        for end in [self.client.get_ref().0, self.agent.get_ref().0] {
+            end.piece.store(piece, Ordering::Relaxed);
+        }
+    }
+}
+
+/// A memory pipe that, on both ends, gives and takes a few bytes at a time.
+struct Narrow {
+    pipe: DuplexStream,
+    piece: Arc<AtomicUsize>,
+}
+
+impl Narrow {
+    fn pair(room: usize) -> (Self, Self) {
+        let piece = Arc::new(AtomicUsize::new(usize::MAX));
+        let (near, far) = duplex(room);
+        (Self { pipe: near, piece: Arc::clone(&piece) }, Self { pipe: far, piece })
+    }
+
+    fn piece(&self) -> usize {
+        self.piece.load(Ordering::Relaxed)
+    }
+}
+
+impl AsyncRead for Narrow {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let mut part = vec![0; self.piece().min(into.remaining())];
+        let mut part = ReadBuf::new(&mut part);
+        let read = Pin::new(&mut self.pipe).poll_read(cx, &mut part);
+        into.put_slice(part.filled());
+        read
+    }
+}
+
+impl AsyncWrite for Narrow {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let most = self.piece().min(bytes.len());
+        Pin::new(&mut self.pipe).poll_write(cx, &bytes[..most])
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.pipe).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.pipe).poll_shutdown(cx)
+    }
+}
 
 impl<C, A> Session<C, A> {
     fn start<S, T>(client: C, client_leg: Leg<S>, agent: A, agent_leg: Leg<T>, early: (Bytes, Bytes)) -> Self
@@ -128,9 +184,9 @@ async fn tcp_session_within(tls: &Tls, patience: Patience) -> TcpSession {
 
 /// As much as `room` bytes are on the way in each direction.
 async fn memory_session(tls: &Tls, room: usize, patience: Patience) -> MemorySession {
-    let (near, far) = duplex(room);
+    let (near, far) = Narrow::pair(room);
     let (client, client_leg) = tls.over(near, far).await;
-    let (near, far) = duplex(room);
+    let (near, far) = Narrow::pair(room);
     let (agent_leg, agent) = tls.over(near, far).await;
     let (client_leg, agent_leg) = (memory_leg(client_leg.into_inner()), memory_leg(agent_leg.into_inner()));
     Session::run(client, agent, Relay::new(client_leg, Bytes::new(), agent_leg, Bytes::new(), patience))
@@ -138,7 +194,13 @@ async fn memory_session(tls: &Tls, room: usize, patience: Patience) -> MemorySes
 
 /// Bytes in which every place differs from its neighbours, so that nothing can be lost, doubled or swapped unseen.
 fn numbered(length: usize, seed: u8) -> Vec<u8> {
-    (0..length).map(|at| (at.wrapping_mul(31) ^ (at >> 8).wrapping_mul(17)) as u8 ^ seed).collect()
+    (0..length).map(|at| (at.wrapping_mul(31) ^ (at >> 8).wrapping_mul(17)).to_le_bytes()[0] ^ seed).collect()
+}
+
+/// Writes for as long as anybody takes it.
+async fn flood<S: AsyncWrite + Unpin>(mut to: S) {
+    let bytes = vec![0; 60_000];
+    while to.write_all(&bytes).await.is_ok() {}
 }
 
 async fn read_to_end<S: AsyncRead + Unpin>(stream: &mut S) -> Vec<u8> {

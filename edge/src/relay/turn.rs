@@ -80,7 +80,13 @@ where
     C: AsyncRead + AsyncWrite + Unpin,
     A: AsyncRead + AsyncWrite + Unpin,
 {
-    pub(super) fn new(client: Leg<C>, client_early: Bytes, agent: Leg<A>, agent_early: Bytes, patience: Patience) -> Self {
+    pub(super) fn new(
+        client: Leg<C>,
+        client_early: Bytes,
+        agent: Leg<A>,
+        agent_early: Bytes,
+        patience: Patience,
+    ) -> Self {
         Self {
             client,
             agent,

@@ -21,7 +21,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::answer::{self, Body};
-use super::listen::{Listeners, accept};
+use super::listen::{Listeners, Most, accept};
 use super::live::Live;
 use super::tls::Certificate;
 
@@ -40,9 +40,12 @@ impl Default for Config {
 }
 
 /// How many checks are answered at once.
-const MOST: NonZeroUsize = match NonZeroUsize::new(64) {
-    Some(count) => count,
-    None => NonZeroUsize::MIN,
+const MOST: Most = Most {
+    connections: match NonZeroUsize::new(64) {
+        Some(count) => count,
+        None => NonZeroUsize::MIN,
+    },
+    setting: "none: 64 on the admin listener",
 };
 
 /// How long a check may take, idle time included.

@@ -4,6 +4,7 @@
 //! and one that was on its way when the drain began is given up.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE};
 use http::{HeaderValue, Request, Response, StatusCode, request};
@@ -14,6 +15,8 @@ use porthole_shared::binding::BINARY_SUBPROTOCOL;
 use porthole_shared::names::{ConsoleKind, TokenId};
 use porthole_shared::reason::Reason;
 use porthole_shared::tunnel::WebSocketKey;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy, sink};
+use tokio::time::timeout;
 
 use super::answer::{self, Body};
 use super::connection::{Client, ClientStream};
@@ -22,6 +25,12 @@ use super::site::Site;
 use crate::dial::AgentConsole;
 use crate::directory::Node;
 use crate::{gate, relay};
+
+/// How long a refused client gets to read why.
+const GOODBYE: Duration = Duration::from_secs(2);
+
+/// How much of what it sent meanwhile is read and forgotten.
+const GOODBYE_BYTES: u64 = 1 << 20;
 
 /// An agent's `101` is in hand; the client's is not sent yet.
 struct Opened {
@@ -53,6 +62,7 @@ pub(super) async fn answer<S: ClientStream>(
                 // RFC 6455 section 4.4: the versions that we speak.
                 response.headers_mut().insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
             }
+            site.tasks.spawn(see_off::<S>(upgrade, client, Arc::clone(&site)));
             response
         }
     }
@@ -65,7 +75,7 @@ async fn open(head: &request::Parts, client: &Client, site: &Site) -> Result<Ope
     let candidate = gate::console(head, &site.origins, client.facts.clone())?;
     let (node, admission) = site.resolver.resolve(candidate).await?;
     let counted = site.live.count(&node);
-    let agent = site.dialer.console(&node, admission.request()).await?;
+    let agent = site.dialer.console(&node, &admission).await?;
     if site.shutdown.soft.is_cancelled() {
         return Err(Reason::Draining);
     }
@@ -87,6 +97,23 @@ fn switching(key: &WebSocketKey, binary: bool) -> Response<Body> {
         headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(BINARY_SUBPROTOCOL));
     }
     response
+}
+
+/// Ends the connection of a refused client. hyper leaves one on which an upgrade was wished for to whoever took that
+/// wish, whatever the answer. Merely dropped, it would end without TLS's goodbye and, where the client has pipelined more
+/// than was read, in a reset, which may overtake the refusal.
+async fn see_off<S: ClientStream>(upgrade: OnUpgrade, client: Arc<Client>, site: Arc<Site>) {
+    // An error: hyper has seen no such wish, and ends the connection itself.
+    let Ok(Ok(parts)) = upgrade.await.map(hyper::upgrade::Upgraded::downcast::<TokioIo<S>>) else { return };
+    let mut stream = parts.io.into_inner();
+    let goodbye = async {
+        stream.shutdown().await?;
+        copy(&mut stream.take(GOODBYE_BYTES), &mut sink()).await
+    };
+    let ended = site.shutdown.hard.run_until_cancelled(timeout(GOODBYE, goodbye)).await;
+    if let Some(Ok(Err(error))) = ended {
+        tracing::trace!(client = %client.facts.address, %error, "a refused client left");
+    }
 }
 
 /// Waits until the `101` is out, takes the connection from HTTP, and copies. What the client has sent behind its request

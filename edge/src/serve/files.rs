@@ -25,8 +25,9 @@ mod path;
 
 use lookup::Found;
 
-/// How much of a file is in memory at once, for each client that reads one.
-const CHUNK: usize = 64 * 1024;
+/// How much of a file is read at once. For each client that reads one slowly, two or three of these are in memory, and
+/// anybody may be such a client.
+const CHUNK: usize = 16 * 1024;
 
 /// The methods that files take.
 pub const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD");

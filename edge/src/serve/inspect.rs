@@ -49,5 +49,5 @@ async fn inspect(
     let body = body.map_err(|_| Reason::BadRequest)?.map_err(|_| Reason::BadRequest)?.to_bytes();
     let candidate = gate::inspection(head, &body, &site.origins, client.clone())?;
     let (node, admission) = site.resolver.resolve(candidate).await?;
-    site.dialer.inspect(&node, admission.request()).await
+    site.dialer.inspect(&node, &admission).await
 }

@@ -66,23 +66,37 @@ fn bind(address: SocketAddr, v4_apart: bool) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
+/// How many connections may be served at once, and the setting that says so.
+#[derive(Debug, Clone, Copy)]
+pub struct Most {
+    /// The count.
+    pub connections: NonZeroUsize,
+    /// What an operator can change, for the log.
+    pub setting: &'static str,
+}
+
 /// Takes connections until `stop`, at most `most` at once over all listeners. One more is closed at once: the client, or
 /// the load balancer before it, then knows to go elsewhere. `serve` starts a task and
 /// keeps the permit for as long as the connection lives.
-pub async fn accept<F>(listeners: Listeners, most: NonZeroUsize, stop: CancellationToken, serve: F)
+pub async fn accept<F>(listeners: Listeners, most: Most, stop: CancellationToken, serve: F)
 where
     F: Fn(TcpStream, SocketAddr, OwnedSemaphorePermit) + Clone + Send + Sync + 'static,
 {
-    let room = Arc::new(Semaphore::new(most.get().min(Semaphore::MAX_PERMITS)));
+    let room = Arc::new(Semaphore::new(most.connections.get().min(Semaphore::MAX_PERMITS)));
     let mut loops = JoinSet::new();
     for listener in listeners.0 {
-        loops.spawn(accept_one(listener, Arc::clone(&room), stop.clone(), serve.clone()));
+        loops.spawn(accept_one(listener, Arc::clone(&room), most.setting, stop.clone(), serve.clone()));
     }
     while loops.join_next().await.is_some() {}
 }
 
-async fn accept_one<F>(listener: TcpListener, room: Arc<Semaphore>, stop: CancellationToken, serve: F)
-where
+async fn accept_one<F>(
+    listener: TcpListener,
+    room: Arc<Semaphore>,
+    setting: &'static str,
+    stop: CancellationToken,
+    serve: F,
+) where
     F: Fn(TcpStream, SocketAddr, OwnedSemaphorePermit),
 {
     let mut overload = Occasionally::default();
@@ -102,7 +116,7 @@ where
                     serve(tcp, peer, permit);
                 }
                 Err(_) => overload.tell(|times| {
-                    tracing::warn!(times, "connections closed unserved: [public] max_connections is reached");
+                    tracing::warn!(times, setting, "connections closed unserved: as many as may be are served");
                 }),
             },
             Err(error) => {
@@ -138,13 +152,15 @@ mod tests {
 
     use super::*;
 
+    const ONE: Most = Most { connections: NonZeroUsize::MIN, setting: "test" };
+
     #[tokio::test]
     async fn the_unspecified_ipv6_address_takes_ipv4_too_and_names_it_so() {
         let listeners = Listeners::bind(&["[::]:0".parse().unwrap()]).unwrap();
         let port = listeners.addresses().first().unwrap().port();
         let (told, mut heard) = mpsc::unbounded_channel();
         let stop = CancellationToken::new();
-        let running = tokio::spawn(accept(listeners, NonZeroUsize::MIN, stop.clone(), move |_, peer, _| {
+        let running = tokio::spawn(accept(listeners, ONE, stop.clone(), move |_, peer, _| {
             told.send(peer).unwrap();
         }));
         for host in ["127.0.0.1", "::1"] {
@@ -162,7 +178,7 @@ mod tests {
         let address = *listeners.addresses().first().unwrap();
         let (told, mut heard) = mpsc::unbounded_channel();
         let stop = CancellationToken::new();
-        drop(tokio::spawn(accept(listeners, NonZeroUsize::MIN, stop.clone(), move |tcp, _, permit| {
+        drop(tokio::spawn(accept(listeners, ONE, stop.clone(), move |tcp, _, permit| {
             told.send((tcp, permit)).unwrap();
         })));
         let _first = TcpStream::connect(address).await.unwrap();

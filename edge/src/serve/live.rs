@@ -20,9 +20,13 @@ pub struct Counted {
 }
 
 impl Live {
-    /// Counts a session. The node is kept as it is dialled: it may leave the directory before the session ends.
+    /// Counts a session. The node is kept as it was last dialled: it may leave the directory before the session ends,
+    /// or get another address there.
     pub fn count(&self, node: &Node) -> Counted {
-        self.lock().entry(node.id.clone()).or_insert_with(|| (node.clone(), 0)).1 += 1;
+        let mut nodes = self.lock();
+        let counted = nodes.get(&node.id).map_or(0, |(_node, count)| *count);
+        nodes.insert(node.id.clone(), (node.clone(), counted + 1));
+        drop(nodes);
         Counted { live: self.clone(), node: node.id.clone() }
     }
 
@@ -75,5 +79,20 @@ mod tests {
         assert_eq!((live.sessions(), live.nodes()), (1, vec![node]));
         drop(two);
         assert_eq!((live.sessions(), live.nodes()), (0, vec![]));
+    }
+
+    #[test]
+    fn a_node_is_told_where_it_was_dialled_last() {
+        let name: porthole_shared::names::NodeName = "compute-1".parse().unwrap();
+        let before = Node {
+            id: NodeId::derived_from(&name),
+            name: name.clone(),
+            identity: AgentIdentity::Role(name),
+            address: "127.0.0.1:1".parse().unwrap(),
+        };
+        let after = Node { address: "127.0.0.1:2".parse().unwrap(), ..before.clone() };
+        let live = Live::default();
+        let _sessions = (live.count(&before), live.count(&after));
+        assert_eq!((live.sessions(), live.nodes()), (2, vec![after]));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::header::{ALLOW, HeaderValue};
+use http::header::{ALLOW, CACHE_CONTROL, HeaderValue};
 use http::{Method, Request, Response, request};
 use hyper::body::Incoming;
 use porthole_shared::reason::Reason;
@@ -47,12 +47,17 @@ async fn page(head: &request::Parts, site: &Site) -> Response<Body> {
     if let Err(conflict) = in_query {
         return site.short_pages.page(&head.method, conflict, None);
     }
+    let with_token = in_query.is_ok_and(|token| token.is_some());
     if let Some(files) = &site.files
-        && let Some(response) = files.answer(head).await
+        && let Some(mut response) = files.answer(head).await
     {
+        if with_token {
+            // A cache would keep the address, and the token in it.
+            response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        }
         return response;
     }
-    let more = in_query.is_ok_and(|token| token.is_some()).then_some(
+    let more = with_token.then_some(
         "The address carries a console link, but this server has no page to show it in. A console client that connects \
          with this address by itself can use it.",
     );

@@ -5,19 +5,25 @@ use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 
 #[tokio::test]
-async fn a_head_that_does_not_come_in_time_ends_the_connection() {
+async fn a_head_that_does_not_come_in_time_ends_the_connection_but_a_session_goes_on() {
     for plain in [false, true] {
-        let edge = Edge::start(Setup { public: "head_timeout = '300ms'", plain, ..Setup::default() }).await;
-        // Not a byte, not even of TLS.
+        let edge = Edge::start(Setup { public: "head_timeout = '2s'", plain, ..Setup::default() }).await;
+        let mut session = Client::connect(&edge).await;
+        assert_eq!(session.ask(&upgrade(&edge.target(), "")).await.status, 101);
+        assert_eq!(session.exactly(5).await, b"hello");
+        // One sends nothing at all, not even of TLS; one sends half a head; one asks nothing more.
         let mut silent = TcpStream::connect(edge.address).await.unwrap();
-        assert_eq!(within(silent.read(&mut [0; 16])).await.unwrap_or(0), 0);
         let mut slow = Client::connect(&edge).await;
         slow.send("GET / HTTP/1.1\r\nHost: a\r\n").await;
-        slow.rest().await;
-        // A session is not bound by it.
-        let mut client = Client::connect(&edge).await;
-        assert_eq!(client.ask(&upgrade(&edge.target(), "")).await.status, 101);
-        assert_eq!(client.exactly(5).await, b"hello");
+        let mut idle = Client::connect(&edge).await;
+        let answer = idle.ask("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        idle.body(&answer).await;
+
+        assert_eq!(within(silent.read(&mut [0; 16])).await.unwrap_or(0), 0);
+        assert_eq!(slow.rest().await, b"");
+        assert_eq!(idle.rest().await, b"");
+        session.send("still here").await;
+        assert_eq!(session.exactly(10).await, b"still here");
     }
 }
 

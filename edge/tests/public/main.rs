@@ -4,6 +4,8 @@
 
 // `cfg(test)` holds for all of this crate; it is said for the lints that let tests unwrap.
 #[cfg(test)]
+mod daemon;
+#[cfg(test)]
 mod limits;
 #[cfg(test)]
 mod pages;

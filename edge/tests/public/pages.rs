@@ -22,6 +22,8 @@ async fn pages_come_from_the_root_with_their_policy() {
     let (answer, body) = get(&edge, "/vnc_auto.html?token=a.b.c").await;
     assert_eq!((answer.status, &*body), (200, "<!DOCTYPE html>vnc"));
     let policy = answer.field("content-security-policy").unwrap();
+    assert_eq!(answer.field("cache-control"), Some("no-store"), "no cache may keep an address with a token");
+    assert_eq!(get(&edge, "/vnc_auto.html").await.0.field("cache-control"), Some("no-cache"));
     assert!(policy.ends_with("frame-ancestors 'self' https://dashboard.example"), "{policy}");
     assert_eq!(get(&edge, "/core/rfb.js").await.0.field("content-type"), Some("text/javascript; charset=utf-8"));
     for target in ["//evil.example/..", "/%2e%2e/ca.pem", "/core", "/vnc_auto.html/"] {

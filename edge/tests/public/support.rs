@@ -10,7 +10,7 @@ use std::time::Duration;
 
 pub(crate) use self::agent::Behaviour;
 pub(crate) use self::client::{Answer, Client, WEBSOCKET, upgrade};
-pub(crate) use self::edge::{Edge, Setup};
+pub(crate) use self::edge::{Edge, Ground, Setup};
 
 /// Every wait of a test has an end.
 pub(crate) async fn within<T>(wait: impl Future<Output = T>) -> T {

@@ -27,21 +27,24 @@ where
 }
 
 fn block_on<F: Future>(future: F) -> F::Output {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async { tokio::time::timeout(Duration::from_secs(10), future).await }).expect("done in 10 s")
 }
 
 proptest! {
-    #![proptest_config(Config::with_cases(200))]
+    #![proptest_config(Config::with_cases(100))]
 
     #[test]
     fn every_split_gives_the_same_bytes(
-        room in prop_oneof![1_usize..64, 64_usize..20_000],
+        room in 64_usize..20_000,
+        piece in prop_oneof![1_usize..8, 8_usize..100, Just(usize::MAX)],
         up in prop::collection::vec(1_usize..5_000, 1..8),
         down in prop::collection::vec(1_usize..40_000, 1..8),
-        lengths in (0_usize..60_000, 0_usize..60_000),
+        lengths in (0_usize..40_000, 0_usize..40_000),
     ) {
         block_on(async {
             let session = memory_session(&Tls::without_tickets(), room, PATIENCE).await;
+            session.narrow(piece);
             let (sent_up, sent_down) = (numbered(lengths.0, 1), numbered(lengths.1, 2));
             let (got_down, got_up) = tokio::join!(
                 talk(session.client, sent_up.clone(), up),
@@ -73,8 +76,7 @@ async fn legs_without_tls_and_of_tls_1_2_work() {
     let tls = Tls::of(&[&rustls::version::TLS12]);
     let ((client, near), (far, agent)) = (tcp().await, tcp().await);
     let (agent_leg, agent) = tls.over(far, agent).await;
-    let session =
-        Session::start(client, Leg::plain(near), agent, agent_leg.into(), (Bytes::new(), Bytes::new()));
+    let session = Session::start(client, Leg::plain(near), agent, agent_leg.into(), (Bytes::new(), Bytes::new()));
     let (up, down) = (numbered(3_000_000, 5), numbered(3_000_000, 6));
     let agent = tokio::spawn(talk(session.agent, down.clone(), vec![50_000]));
     let got_down = talk(session.client, up.clone(), vec![1_000]).await;
@@ -97,9 +99,11 @@ async fn early_bytes_go_first_and_then_what_tls_held() {
     let session =
         Session::start(client, client_leg.into(), (), agent_leg.into(), (early.into(), Bytes::from_static(b"hello")));
     let mut client = session.client;
+    // Although nothing more arrives that would make anybody look.
+    assert_eq!(read_some(&mut agent, 13).await, b"early, held, ");
     client.write_all(b"late").await.unwrap();
     client.flush().await.unwrap();
-    assert_eq!(read_some(&mut agent, 17).await, b"early, held, late");
+    assert_eq!(read_some(&mut agent, 4).await, b"late");
     assert_eq!(read_some(&mut client, 5).await, b"hello");
 }
 

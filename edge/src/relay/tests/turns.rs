@@ -1,7 +1,6 @@
 //! What one session may take of memory and of its thread.
 
 use super::*;
-use std::task::Context;
 use tokio::time::timeout;
 
 /// The most that may wait for a side: a turn's plaintext (what was read, and a record that was begun before), in
@@ -72,11 +71,11 @@ async fn behind_a_client_that_does_not_read_little_is_held_and_the_agent_waits()
 #[tokio::test]
 async fn one_turn_is_one_read_each_way() {
     let (client, mut relay, agent) = relay(&Tls::new()).await;
-    let (mut client_reader, mut client_writer) = tokio::io::split(client);
-    let (mut agent_reader, mut agent_writer) = tokio::io::split(agent);
+    let (mut client_reader, client_writer) = tokio::io::split(client);
+    let (mut agent_reader, agent_writer) = tokio::io::split(agent);
     let tasks = [
-        tokio::spawn(async move { while client_writer.write_all(&[1; 100_000]).await.is_ok() {} }),
-        tokio::spawn(async move { while agent_writer.write_all(&[2; 100_000]).await.is_ok() {} }),
+        tokio::spawn(flood(client_writer)),
+        tokio::spawn(flood(agent_writer)),
         tokio::spawn(async move { drop(tokio::io::copy(&mut client_reader, &mut tokio::io::sink()).await) }),
         tokio::spawn(async move { drop(tokio::io::copy(&mut agent_reader, &mut tokio::io::sink()).await) }),
     ];
@@ -100,7 +99,7 @@ async fn one_turn_is_one_read_each_way() {
 #[tokio::test]
 async fn an_idle_session_holds_nothing() {
     let (mut client, mut relay, mut agent) = relay(&Tls::new()).await;
-    client.write_all(&[7; 30_000]).await.unwrap();
+    client.write_all(&vec![7; 30_000]).await.unwrap();
     client.flush().await.unwrap();
     let reading = tokio::spawn(async move {
         read_some(&mut agent, 30_000).await;
@@ -121,9 +120,9 @@ fn a_keystroke_gets_through_beside_floods_on_the_same_thread() {
         let tls = Tls::new();
         for _ in 0..3 {
             let session = tcp_session(&tls).await;
-            let (mut client, mut agent) = (session.client, session.agent);
+            let (mut client, agent) = (session.client, session.agent);
             others.spawn(async move { drop(tokio::io::copy(&mut client, &mut tokio::io::sink()).await) });
-            others.spawn(async move { while agent.write_all(&[0; 60_000]).await.is_ok() {} });
+            others.spawn(flood(agent));
         }
         let session = tcp_session(&tls).await;
         let (mut client, mut agent) = (session.client, session.agent);

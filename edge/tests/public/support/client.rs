@@ -1,5 +1,7 @@
 //! A client that writes what the test says and sees every byte that comes back.
 
+use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 
 use porthole_shared::tls::{load_certificates, provider};
@@ -55,23 +57,26 @@ impl Answer {
 impl Client {
     /// Over TLS, if that is what the edge speaks.
     pub(crate) async fn connect(edge: &Edge) -> Self {
-        let tcp = within(TcpStream::connect(edge.address)).await.unwrap();
-        if !edge.tls {
-            return Self { stream: Box::new(tcp) };
-        }
-        Self { stream: Box::new(within(Self::handshake(edge, tcp)).await.unwrap()) }
+        if edge.tls { Self::tls(edge.address, edge.dir()).await } else { Self::plain(edge.address).await }
     }
 
-    async fn handshake(edge: &Edge, tcp: TcpStream) -> std::io::Result<impl Stream + use<>> {
+    pub(crate) async fn plain(address: SocketAddr) -> Self {
+        Self { stream: Box::new(within(TcpStream::connect(address)).await.unwrap()) }
+    }
+
+    /// Trusts the CA of this folder.
+    pub(crate) async fn tls(address: SocketAddr, dir: &Path) -> Self {
         let mut roots = RootCertStore::empty();
-        roots.add_parsable_certificates(load_certificates(&edge.dir().join("ca.pem")).unwrap());
+        roots.add_parsable_certificates(load_certificates(&dir.join("ca.pem")).unwrap());
         let config = ClientConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_root_certificates(roots)
             .with_no_client_auth();
         let name = ServerName::try_from("edge.example").unwrap();
-        TlsConnector::from(Arc::new(config)).connect(name, tcp).await
+        let tcp = within(TcpStream::connect(address)).await.unwrap();
+        let stream = within(TlsConnector::from(Arc::new(config)).connect(name, tcp)).await.unwrap();
+        Self { stream: Box::new(stream) }
     }
 
     /// Sends a request and reads the head of its answer.

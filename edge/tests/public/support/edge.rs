@@ -1,7 +1,8 @@
 //! An edge in this process, built from a configuration text as `main` builds it.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use porthole_edge::config::Config;
@@ -27,37 +28,60 @@ pub(crate) struct Setup<'s> {
     pub(crate) pages: &'s [(&'s str, &'s str)],
 }
 
-pub(crate) struct Edge {
-    pub(crate) address: SocketAddr,
-    pub(crate) tls: bool,
-    pub(crate) site: Arc<Site>,
+/// What an edge needs before it starts: certificates, a directory with one node, its agent, and `edge.toml`.
+pub(crate) struct Ground {
     pub(crate) agent: Agent,
-    pub(crate) shutdown: Shutdown,
-    pub(crate) tasks: TaskTracker,
     dir: TempDir,
 }
 
-impl Edge {
-    /// An edge with one agent.
-    pub(crate) async fn start(setup: Setup<'_>) -> Self {
+impl Ground {
+    pub(crate) async fn lay(setup: &Setup<'_>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let pki = Pki::new(dir.path());
         let agent = Agent::start(&pki, "compute-1").await;
         let nodes = format!("[[node]]\nname = \"{}\"\naddress = \"{}\"\n", agent.node, agent.address);
         std::fs::write(dir.path().join("nodes.toml"), nodes).unwrap();
-        let config: Config = toml::from_str(&configuration(dir.path(), &pki, &setup)).unwrap();
+        std::fs::write(dir.path().join("edge.toml"), configuration(dir.path(), &pki, setup)).unwrap();
+        Self { agent, dir }
+    }
 
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub(crate) fn config(&self) -> PathBuf {
+        self.dir().join("edge.toml")
+    }
+}
+
+pub(crate) struct Edge {
+    pub(crate) address: SocketAddr,
+    pub(crate) tls: bool,
+    pub(crate) site: Arc<Site>,
+    pub(crate) shutdown: Shutdown,
+    pub(crate) tasks: TaskTracker,
+    ground: Ground,
+}
+
+impl Deref for Edge {
+    type Target = Ground;
+    fn deref(&self) -> &Ground {
+        &self.ground
+    }
+}
+
+impl Edge {
+    /// An edge with one agent.
+    pub(crate) async fn start(setup: Setup<'_>) -> Self {
+        let ground = Ground::lay(&setup).await;
+        let config: Config = porthole_shared::config::load(&ground.config()).unwrap();
         let (tasks, shutdown) = (TaskTracker::new(), Shutdown::default());
         let site = Arc::new(Site::build(&config, tasks.clone(), shutdown.clone()).unwrap());
         let listeners = Listeners::bind(&config.public.listen).unwrap();
         let address = listeners.addresses()[0];
         tasks.spawn(serve::run(listeners, Arc::clone(&site)));
         tasks.spawn(serve::drain_when_told(Arc::clone(&site)));
-        Self { address, tls: !setup.plain, site, agent, shutdown, tasks, dir }
-    }
-
-    pub(crate) fn dir(&self) -> &Path {
-        self.dir.path()
+        Self { address, tls: !setup.plain, site, shutdown, tasks, ground }
     }
 
     /// A target with a fresh token.
@@ -83,7 +107,7 @@ fn configuration(dir: &Path, pki: &Pki, setup: &Setup<'_>) -> String {
     }
     format!(
         "[edge]\nname = \"edge-1\"\n[public]\nlisten = [\"127.0.0.1:0\"]\n{transport}\n{web_root}\n{}\n\
-         [agents]\ncertificate = {:?}\nkey = {:?}\nca = {:?}\nnodes = {:?}\n",
+         [admin]\nlisten = \"127.0.0.1:0\"\n[log]\nlevel = \"trace\"\nformat = \"json\"\n[agents]\ncertificate = {:?}\nkey = {:?}\nca = {:?}\nnodes = {:?}\n",
         setup.public,
         tunnel.certificate,
         tunnel.key,
