@@ -85,7 +85,7 @@ impl Fixture {
     pub(crate) async fn connect(&self, token: &Token, secret: Option<&BindingSecret>) -> Result<Connection, Reason> {
         let presented = presented(token, secret);
         let examined = self.tokens.examine(&presented).await?;
-        let place = self.sessions.reserve(&examined, &presented.client)?;
+        let place = self.sessions.reserve(&examined, &presented.client, &edge())?;
         let redeemed = self.tokens.redeem(&examined, &presented.client, &edge()).await?;
         Ok(self.sessions.begin(place, redeemed))
     }

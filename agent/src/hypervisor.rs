@@ -186,17 +186,28 @@ impl Hypervisor {
         if !self.is_local {
             return Err(OpenGraphicsError::Remote);
         }
-        let probe_timeout = self.call_timeout / 10;
-        let patience = self.call_timeout.saturating_sub(probe_timeout);
+        let patience = self.call_timeout.saturating_sub(self.probe_timeout());
         let opened = self.ask_within(patience, commands, |reply| Command::OpenGraphics { uuid, index, reply }).await;
-        if let Err(OpenGraphicsError::Call(CallError::DeadlineExceeded | CallError::Busy)) = opened {
-            // A migration that began just before the call keeps it waiting, and later ones behind it.
-            let probed = self.ask_within(probe_timeout, commands, |reply| Command::IsMigrating { uuid, reply }).await;
-            if probed == Ok(true) {
-                return Err(OpenGraphicsError::Migrating);
-            }
+        // A migration that began just before the call keeps it waiting, and later ones behind it.
+        if let Err(OpenGraphicsError::Call(CallError::DeadlineExceeded | CallError::Busy)) = opened
+            && self.is_migrating(uuid).await
+        {
+            return Err(OpenGraphicsError::Migrating);
         }
         opened
+    }
+
+    /// Whether the domain is on its way to another host, or from one. Answers within a tenth of the deadline; no answer
+    /// in that time counts as no.
+    pub async fn is_migrating(&self, uuid: ConsoleUuid) -> bool {
+        let Some(commands) = &self.commands else { return false };
+        let probed =
+            self.ask_within(self.probe_timeout(), commands, |reply| Command::IsMigrating { uuid, reply }).await;
+        probed == Ok(true)
+    }
+
+    fn probe_timeout(&self) -> Duration {
+        self.call_timeout / 10
     }
 
     /// Whether libvirt is reached by a unix socket of this host, so that it can pass descriptors, and the paths and

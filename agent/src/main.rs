@@ -43,18 +43,19 @@ async fn main() -> anyhow::Result<ExitCode> {
     let arguments = Arguments::parse();
     let config = Config::load(&arguments.config)?;
     if arguments.check_config {
-        agent_server_config(&config.tunnel.identity()).context("the certificate, key or ca of [tunnel] cannot be used")?;
+        agent_server_config(&config.tunnel.identity())
+            .context("the certificate, key or ca of [tunnel] cannot be used")?;
         writeln!(std::io::stdout(), "{} is good", arguments.config.display())?;
         return Ok(ExitCode::SUCCESS);
     }
     telemetry::init(config.log)?;
-    Ok(match run(config).await? {
+    Ok(match run(config, arguments.config).await? {
         Outcome::Drained => ExitCode::SUCCESS,
         Outcome::Aborted => ExitCode::FAILURE,
     })
 }
 
-async fn run(config: Config) -> anyhow::Result<Outcome> {
+async fn run(config: Config, file: PathBuf) -> anyhow::Result<Outcome> {
     let life = Lifecycle::start()?;
     let (shutdown, clock): (_, Arc<dyn Clock>) = (life.shutdown(), Arc::new(SystemClock));
     let (node, id) = (config.node.name.clone(), config.node.id());
@@ -83,6 +84,12 @@ async fn run(config: Config) -> anyhow::Result<Outcome> {
     let pings = Pings::from(&config.sessions);
     let services = Services { consoles: consoles.clone(), tokens: tokens.clone(), sessions: sessions.clone(), pings };
     tracing::info!(%node, %id, version = env!("CARGO_PKG_VERSION"), tunnel = ?tunnel.addresses()?, "ready to serve");
+    let trust = tunnel.trust().clone();
+    life.spawn(trust.follow_policy(
+        life.reloads(),
+        move || Config::load(&file).map(|config| config.tunnel.policy()),
+        shutdown.clone(),
+    ));
     let api = Api { node, id, trust: tunnel.trust().clone(), consoles, tokens, sessions: sessions.clone() };
 
     life.spawn_server("api", porthole_agent::api::run(socket, api, shutdown.clone()));

@@ -15,7 +15,7 @@ mod table;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use porthole_shared::names::{ConsoleUuid, EdgeInstance, SessionId, TokenId};
+use porthole_shared::names::{ConsoleSource, ConsoleUuid, EdgeInstance, EdgeName, SessionId, TokenId};
 use porthole_shared::reason::Reason;
 use porthole_shared::tunnel::ClientFacts;
 use tokio::time::Instant;
@@ -51,12 +51,12 @@ impl Sessions {
     }
 
     /// Takes a place for one more connection with this token, or says why there is none.
-    pub fn reserve(&self, token: &Examined, client: &ClientFacts) -> Result<Reservation, Reason> {
+    pub fn reserve(&self, token: &Examined, client: &ClientFacts, edge: &EdgeName) -> Result<Reservation, Reason> {
         let console = token.console();
         let applicant = Applicant {
             token: token.id(),
             console,
-            edge: client.edge_instance,
+            edge: (edge.clone(), client.edge_instance),
             supersedes: token.is_bound() && table::supersedes(console.kind),
         };
         let (number, _end) = self.table().reserve(applicant, self.0.limits)?;
@@ -114,14 +114,16 @@ impl Sessions {
         self.table().end_where(reason, |applicant, _| applicant.token == token)
     }
 
-    /// Ends all on the consoles of a domain or external console; how many connections were told.
-    pub fn end_console(&self, owner: ConsoleUuid, reason: Reason) -> usize {
-        self.table().end_where(reason, |applicant, _| applicant.console.uuid == owner)
+    /// Ends all on the consoles of a domain; how many connections were told.
+    pub fn end_domain(&self, domain: ConsoleUuid, reason: Reason) -> usize {
+        let owner = (ConsoleSource::Libvirt, domain);
+        self.table().end_where(reason, |applicant, _| (applicant.console.source, applicant.console.uuid) == owner)
     }
 
-    /// Ends all that came by an edge that goes away; how many connections were told.
-    pub fn end_edge(&self, edge: EdgeInstance) -> usize {
-        self.table().end_where(Reason::EdgeDraining, |applicant, _| applicant.edge == edge)
+    /// Ends all that came by an edge of this name that goes away; how many connections were told.
+    pub fn end_edge(&self, edge: &EdgeName, instance: EdgeInstance) -> usize {
+        let is_by_it = |applicant: &Applicant, _| applicant.edge.0 == *edge && applicant.edge.1 == instance;
+        self.table().end_where(Reason::EdgeDraining, is_by_it)
     }
 
     /// Ends everything, and refuses what comes from now on as `draining`.

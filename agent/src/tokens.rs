@@ -211,6 +211,11 @@ impl Tokens {
         if known { Ok(()) } else { Err(RevokeError::UnknownToken) }
     }
 
+    /// The token with which a client may continue this session, whether it is connected now or not.
+    pub async fn to_continue(&self, session: SessionId) -> Result<Option<TokenId>, store::Error> {
+        self.0.recorder.store.token_to_continue(session, self.now()).await
+    }
+
     /// Lets the next signing key sign from now on.
     pub async fn rotate_keys(&self) -> Result<KeyId, RotateError> {
         self.0.keys.rotate(&self.0.recorder.store, self.now()).await

@@ -154,6 +154,7 @@ struct Complaints {
     accept: Throttle,
     handshake: Throttle,
     not_an_edge: Throttle,
+    console: Throttle,
 }
 
 impl Server {

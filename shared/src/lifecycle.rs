@@ -39,7 +39,7 @@ pub struct Shutdown {
 pub enum Outcome {
     /// Every task ended by itself.
     Drained,
-    /// The deadline or a second signal cut some off.
+    /// No clean end: the deadline or a second signal cut some off, or a server failed (see [`Lifecycle::failed`]).
     Aborted,
 }
 
@@ -47,6 +47,7 @@ pub enum Outcome {
 #[derive(Debug)]
 pub struct Lifecycle {
     shutdown: Shutdown,
+    failed: CancellationToken,
     tasks: TaskTracker,
     reloads: watch::Receiver<u64>,
 }
@@ -71,7 +72,7 @@ impl Lifecycle {
                 }
             }
         });
-        Ok(Self { shutdown, tasks: TaskTracker::new(), reloads })
+        Ok(Self { shutdown, failed: CancellationToken::new(), tasks: TaskTracker::new(), reloads })
     }
 
     /// The two signals, for a server.
@@ -82,6 +83,12 @@ impl Lifecycle {
     /// Changes whenever SIGHUP asks for a reload.
     pub fn reloads(&self) -> watch::Receiver<u64> {
         self.reloads.clone()
+    }
+
+    /// Fires when a server fails or ends unasked. A process that stops because of that must say so with its exit code,
+    /// or its service manager would not start it again.
+    pub fn failed(&self) -> CancellationToken {
+        self.failed.clone()
     }
 
     /// Runs a task that the end of the process waits for.
@@ -99,12 +106,14 @@ impl Lifecycle {
         F: Future<Output = Result<(), E>> + Send + 'static,
         E: std::error::Error + Send + 'static,
     {
-        let shutdown = self.shutdown();
+        let (shutdown, failed) = (self.shutdown(), self.failed());
         self.spawn(async move {
-            // Dropped by a panic, too: a daemon without one of its servers must not look alive.
+            // Dropped by a panic, too: a daemon without one of its servers must not look alive. Whoever sees the
+            // daemon stop must see why, so `failed` fires first.
             let _stop = shutdown.soft.clone().drop_guard();
+            let failure = failed.drop_guard();
             match server.await {
-                Ok(()) if shutdown.soft.is_cancelled() => {}
+                Ok(()) if shutdown.soft.is_cancelled() => drop(failure.disarm()),
                 Ok(()) => tracing::error!(server = name, "ended unasked: stopping"),
                 Err(error) => tracing::error!(server = name, error = chain(&error), "failed: stopping"),
             }
@@ -138,7 +147,9 @@ impl Lifecycle {
         notify(&[NotifyState::Stopping]);
         self.tasks.close();
         tokio::select! {
-            () = self.tasks.wait() => return Outcome::Drained,
+            () = self.tasks.wait() => {
+                return if self.failed.is_cancelled() { Outcome::Aborted } else { Outcome::Drained };
+            }
             () = self.shutdown.hard.cancelled() => {}
             () = tokio::time::sleep(deadline) => tracing::warn!(?deadline, "not drained in time: cutting off the rest"),
         }
@@ -219,19 +230,33 @@ mod tests {
         assert_eq!(life.finish(Duration::from_millis(20)).await, Outcome::Aborted);
     }
 
-    #[tokio::test]
-    async fn a_server_that_ends_unasked_stops_the_daemon() {
+    /// How a daemon with this server ends, and whether it says that it failed.
+    async fn end_of<F>(server: impl FnOnce(Shutdown) -> F) -> (Outcome, bool)
+    where
+        F: Future<Output = io::Result<()>> + Send + 'static,
+    {
         let life = Lifecycle::start().unwrap();
-        life.spawn_server("test", async { Err::<(), _>(io::Error::other("port in use")) });
-        assert_eq!(life.finish(Duration::from_secs(5)).await, Outcome::Drained);
+        let failed = life.failed();
+        life.spawn_server("test", server(life.shutdown()));
+        let outcome = timeout(Duration::from_secs(5), life.finish(Duration::from_secs(5))).await.unwrap();
+        (outcome, failed.is_cancelled())
     }
 
     #[tokio::test]
-    async fn a_server_that_panics_stops_the_daemon() {
-        let life = Lifecycle::start().unwrap();
-        life.spawn_server("test", async { panic!("as a test") as Result<(), io::Error> });
-        let ended = timeout(Duration::from_secs(5), life.finish(Duration::from_secs(5))).await;
-        assert_eq!(ended, Ok(Outcome::Drained));
+    async fn a_server_that_fails_ends_or_panics_stops_the_daemon_as_a_failure() {
+        let failed = (Outcome::Aborted, true);
+        assert_eq!(end_of(|_| async { Err(io::Error::other("out of descriptors")) }).await, failed);
+        assert_eq!(end_of(|_| async { Ok(()) }).await, failed);
+        assert_eq!(end_of(|_| async { panic!("as a test") }).await, failed);
+    }
+
+    #[tokio::test]
+    async fn a_server_that_ends_when_told_is_no_failure() {
+        let told = end_of(|shutdown| async move {
+            shutdown.soft.cancel();
+            Ok(())
+        });
+        assert_eq!(told.await, (Outcome::Drained, false));
     }
 
     #[tokio::test]

@@ -217,16 +217,28 @@ pub enum NotAnEdge {
         /// The DNS names it has.
         dns_names: Vec<String>,
     },
+    /// It is not valid at this time: a resumed TLS session does not look at that.
+    #[error("the peer's certificate is valid from {not_before} to {not_after} only")]
+    Expired {
+        /// From when it is valid.
+        not_before: UnixTime,
+        /// Until when it is valid.
+        not_after: UnixTime,
+    },
     /// It is on the deny list.
     #[error("edge {0} is denied")]
     Denied(EdgeName),
 }
 
 impl EdgePolicy {
-    /// Whose edge connection is this? To be asked after every handshake, full or resumed.
-    pub fn admit(&self, chain: Option<&[CertificateDer<'_>]>) -> Result<EdgeName, NotAnEdge> {
+    /// Whose edge connection is this, now? To be asked after every handshake, full or resumed.
+    pub fn admit(&self, chain: Option<&[CertificateDer<'_>]>, now: UnixTime) -> Result<EdgeName, NotAnEdge> {
         let leaf = chain.and_then(<[_]>::first).ok_or(NotAnEdge::NoCertificate)?;
         let facts = certificate_facts(leaf).map_err(|_| NotAnEdge::NoCertificate)?;
+        let CertificateFacts { not_before, not_after, .. } = facts;
+        if now < not_before || now > not_after {
+            return Err(NotAnEdge::Expired { not_before, not_after });
+        }
         let by_role = facts.roles.iter().find_map(|role| match role {
             Role::Edge(name) => Some(name.clone()),
             Role::Agent(_) => None,

@@ -42,7 +42,7 @@ pub const DRAIN_PATH: &str = "/tunnel/v1/drain";
 pub const REASON: HeaderName = HeaderName::from_static("x-porthole-reason");
 /// The client's binding secret.
 const BINDING: HeaderName = HeaderName::from_static("porthole-binding");
-/// The client's address and port, as the edge sees them (behind a load balancer: as the PROXY header said).
+/// The client's address and port, as the edge sees them (behind a load balancer: the balancer's).
 const CLIENT_ADDRESS: HeaderName = HeaderName::from_static("porthole-client-address");
 /// The TLS version between client and edge; absent where the edge did not end TLS.
 const CLIENT_TLS: HeaderName = HeaderName::from_static("porthole-client-tls");

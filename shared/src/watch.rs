@@ -2,17 +2,23 @@
 //!
 //! Looking beats inotify here: certificates are replaced by renames, by swapped symbolic links and on network file
 //! systems, and each of these shows in what the path leads to. What to do about a change is the caller's; a file that
-//! is being written may be seen half-way, so the caller keeps what it has when the new content does not parse, and the
-//! completed write is the next change.
+//! is being written may be seen half-way, so the caller keeps what it has when the new content does not parse, and says
+//! so: then it is told again, after the completed write or after a while, whichever is first.
 
+use std::error::Error;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
+
+use crate::lifecycle::chain;
 
 /// How often files are looked at.
 const PERIOD: Duration = Duration::from_secs(2);
+
+/// After how long files that could not be used are tried again.
+const AGAIN: Duration = Duration::from_secs(30);
 
 /// What a path led to: device, inode, size, modification time (seconds, nanoseconds). `None`: nothing there.
 type Print = Option<(u64, u64, u64, i64, i64)>;
@@ -23,6 +29,9 @@ pub struct FileWatch {
     paths: Vec<PathBuf>,
     seen: Vec<Print>,
     period: Duration,
+    again: Duration,
+    due: Option<Instant>,
+    complaint: Option<String>,
 }
 
 impl FileWatch {
@@ -31,10 +40,11 @@ impl FileWatch {
     pub fn new(paths: impl IntoIterator<Item = PathBuf>) -> Self {
         let paths: Vec<PathBuf> = paths.into_iter().collect();
         let seen = paths.iter().map(print).collect();
-        Self { paths, seen, period: PERIOD }
+        Self { paths, seen, period: PERIOD, again: AGAIN, due: None, complaint: None }
     }
 
-    /// Waits until a path leads to something other than when this was last told. At least a period passes each time, so
+    /// Waits until a path leads to something other than when this was last told, or until it is time to try again what
+    /// [failed](Self::failed). At least a period passes each time, so
     /// that a file that somebody writes to without end is not read without end.
     pub async fn changed(&mut self) {
         loop {
@@ -42,9 +52,31 @@ impl FileWatch {
             let now: Vec<Print> = self.paths.iter().map(print).collect();
             if now != self.seen {
                 self.seen = now;
+                self.due = None;
+                self.forget();
+                return;
+            }
+            if self.due.take_if(|due| *due <= Instant::now()).is_some() {
                 return;
             }
         }
+    }
+
+    /// The files cannot be used. The reason may be a passing one (no descriptor left, a file server that is away), so in
+    /// a while they are told of again, changed or not. Gives the error's words for the log, once until the next change.
+    pub fn failed(&mut self, error: &dyn Error) -> Option<String> {
+        self.due = Some(Instant::now() + self.again);
+        let words = Some(chain(error));
+        if self.complaint == words {
+            return None;
+        }
+        self.complaint.clone_from(&words);
+        words
+    }
+
+    /// Somebody asks for the files to be read: what was said of them before is said again.
+    pub fn forget(&mut self) {
+        self.complaint = None;
     }
 }
 
@@ -80,5 +112,29 @@ mod tests {
 
         let nothing = tokio::time::timeout(Duration::from_millis(100), watch.changed()).await;
         assert!(nothing.is_err(), "nothing changed, yet a change was told");
+    }
+
+    #[tokio::test]
+    async fn what_failed_is_tried_again_and_complained_of_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a");
+        std::fs::write(&path, "1").unwrap();
+        let mut watch = FileWatch::new([path.clone()]);
+        (watch.period, watch.again) = (Duration::from_millis(5), Duration::from_millis(20));
+        let (one, other) = (std::fmt::Error, std::io::Error::from_raw_os_error(24));
+
+        assert_eq!(watch.failed(&one), Some(chain(&one)));
+        watch.changed().await;
+        assert_eq!(watch.failed(&one), None, "it was said before");
+        watch.changed().await;
+        assert_eq!(watch.failed(&other), Some(chain(&other)));
+        watch.forget();
+        assert!(watch.failed(&other).is_some(), "somebody asked");
+        std::fs::write(&path, "22").unwrap();
+        watch.changed().await;
+        assert!(watch.failed(&other).is_some(), "it is another file's failure");
+        watch.changed().await;
+        let nothing = tokio::time::timeout(Duration::from_millis(100), watch.changed()).await;
+        assert!(nothing.is_err(), "what did not fail again was tried again");
     }
 }

@@ -80,11 +80,12 @@ impl From<MintError> for Problem {
         match error {
             MintError::Find(error) => error.into(),
             MintError::NotRunning { .. } => Self::reason(Reason::NotRunning, error.to_string()),
+            MintError::Migrating { .. } => Self::reason(Reason::Migrating, error.to_string()),
             MintError::NoSuchKind { .. } | MintError::SerialOfDomain { .. } => {
                 Self::reason(Reason::NoSuchKind, error.to_string())
             }
             MintError::NoUrl { .. } => Self::new(StatusCode::CONFLICT, "no_base_url", error.to_string()),
-            MintError::Ttl { .. } => Self::bad_request(error.to_string()),
+            MintError::Ttl { .. } | MintError::SpiceOnce => Self::bad_request(error.to_string()),
             MintError::Sign(_) | MintError::Store(_) => Self::internal(&error),
         }
     }

@@ -175,7 +175,11 @@ pub(super) async fn sessions(State(api): State<Api>) -> Json<SessionList> {
 /// `DELETE /v1/sessions/{id}`
 pub(super) async fn kill(State(api): State<Api>, Path(id): Path<String>) -> Result<StatusCode, Problem> {
     let id: SessionId = id.parse().map_err(|_| Problem::from(crate::sessions::NoSuchSession))?;
-    let token = api.sessions.token_of(id)?;
+    let token = match api.sessions.token_of(id) {
+        Ok(token) => token,
+        // Its page may be between two connections.
+        Err(none) => api.tokens.to_continue(id).await.map_err(|error| Problem::internal(&error))?.ok_or(none)?,
+    };
     to_its_end(async move {
         // A page reconnects by itself when its connection ends; killed is killed, so its token goes first.
         let revoked = api.tokens.revoke(token).await;

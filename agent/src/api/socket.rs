@@ -8,6 +8,9 @@ use std::path::{Path, PathBuf};
 
 use tokio::net::UnixListener;
 
+use nix::fcntl::{AT_FDCWD, AtFlags};
+use nix::unistd::fchownat;
+
 use super::Config;
 use super::peer::Allowed;
 
@@ -18,6 +21,24 @@ pub enum BindError {
     #[error("another agent answers on {}: give each its own [api] socket", path.display())]
     InUse {
         /// The socket.
+        path: PathBuf,
+    },
+    /// Nobody can tell whether somebody answers there.
+    #[error("cannot tell whether an agent answers on {}: remove it if none does", path.display())]
+    Unclear {
+        /// The socket.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// Others could put their own socket there.
+    #[error(
+        "{} may be written to by others, who could put a socket of their own in our place: make it root's or the \
+         agent's own (`chown`), and writable for nobody else (`chmod go-w`)", path.display()
+    )]
+    NotOurs {
+        /// The directory.
         path: PathBuf,
     },
     /// Something else is there.
@@ -65,9 +86,11 @@ impl Socket {
         if let Some(dir) = path.parent() {
             let made = DirBuilder::new().recursive(true).mode(0o755).create(dir);
             made.map_err(|source| BindError::Io { operation: "make", path: dir.to_owned(), source })?;
+            refuse_if_others_write(dir)?;
         }
         refuse_if_taken(path)?;
-        // Bound to one side and renamed, so that nobody meets it half set up, nor a moment without one.
+        // Bound to one side and renamed, so that nobody meets it half set up, nor a moment without one. In this directory
+        // nobody else can put another file under that name meanwhile.
         let aside = path.with_extension("new");
         match std::fs::remove_file(&aside) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io("replace", error)),
@@ -75,7 +98,7 @@ impl Socket {
         }
         let listener = UnixListener::bind(&aside).map_err(|error| io("listen on", error))?;
         if group.is_some() {
-            let given = nix::unistd::chown(&aside, None, group);
+            let given = fchownat(AT_FDCWD, &aside, None, group, AtFlags::AT_SYMLINK_NOFOLLOW);
             given.map_err(|errno| io("give to its group", errno.into()))?;
         }
         let mode = if group.is_some() { 0o660 } else { 0o600 };
@@ -103,6 +126,15 @@ fn find_group(name: &str) -> Result<nix::unistd::Gid, BindError> {
     found.ok_or_else(|| BindError::NoSuchGroup { group: name.to_owned() })
 }
 
+/// With a sticky bit (as `/tmp` has) others may add files, but not touch ours.
+fn refuse_if_others_write(dir: &Path) -> Result<(), BindError> {
+    let at = |source| BindError::Io { operation: "look at", path: dir.to_owned(), source };
+    let meta = std::fs::metadata(dir).map_err(at)?;
+    let owner_is_fine = meta.uid() == 0 || meta.uid() == nix::unistd::geteuid().as_raw();
+    let mode_is_fine = meta.mode() & 0o022 == 0 || meta.mode() & 0o1000 != 0;
+    if owner_is_fine && mode_is_fine { Ok(()) } else { Err(BindError::NotOurs { path: dir.to_owned() }) }
+}
+
 fn refuse_if_taken(path: &Path) -> Result<(), BindError> {
     match std::fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -110,7 +142,8 @@ fn refuse_if_taken(path: &Path) -> Result<(), BindError> {
         Ok(meta) if !meta.file_type().is_socket() => Err(BindError::NotASocket { path: path.to_owned() }),
         Ok(_) => match StdUnixStream::connect(path) {
             Ok(_somebody) => Err(BindError::InUse { path: path.to_owned() }),
-            Err(_nobody) => Ok(()),
+            Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound) => Ok(()),
+            Err(source) => Err(BindError::Unclear { path: path.to_owned(), source }),
         },
     }
 }
@@ -148,6 +181,35 @@ mod tests {
         drop(socket);
         assert!(path.exists(), "the later agent's socket stays");
         drop(later);
+    }
+
+    #[tokio::test]
+    async fn a_directory_that_others_write_to_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("agent.sock");
+        for (mode, fine) in [(0o775, false), (0o757, false), (0o777, false), (0o1777, true), (0o2750, true)] {
+            std::fs::set_permissions(dir.path(), Permissions::from_mode(mode)).unwrap();
+            match Socket::bind(&config(&path, None)) {
+                Ok(_) => assert!(fine, "{mode:o}"),
+                Err(error) => assert!(!fine && error.to_string().contains("chmod go-w"), "{mode:o}: {error}"),
+            }
+        }
+        if nix::unistd::geteuid().is_root() {
+            let somebody = nix::unistd::Uid::from_raw(4242);
+            nix::unistd::chown(dir.path(), Some(somebody), None).unwrap();
+            assert!(matches!(Socket::bind(&config(&path, None)), Err(BindError::NotOurs { .. })));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_socket_that_does_not_say_whether_it_lives_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("agent.sock");
+        // Somebody's who speaks otherwise: connecting fails, and not because nobody is there.
+        let _theirs = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
+        let error = Socket::bind(&config(&path, None)).unwrap_err();
+        assert!(matches!(error, BindError::Unclear { .. }), "{error}");
+        assert!(path.exists());
     }
 
     #[tokio::test]

@@ -129,6 +129,21 @@ async fn a_killed_session_does_not_come_back() {
 }
 
 #[tokio::test]
+async fn a_session_is_killed_between_two_connections_too() {
+    let served = Served::new().await;
+    let token = served.fixture.mint(crate::tokens::Policy::Bound).await.token;
+    let mine = porthole_shared::binding::BindingSecret::random().unwrap();
+    let connection = served.fixture.connect(&token, Some(&mine)).await.unwrap();
+    let path = format!("/v1/sessions/{}", connection.session());
+    connection.finish(Reason::ClientGone);
+    served.fixture.settle().await;
+
+    assert_eq!(served.ask(Method::DELETE, &path, "").await.0, 204);
+    assert_eq!(served.fixture.redeem(&token, Some(&mine)).await.unwrap_err(), Reason::Revoked);
+    assert_eq!(served.ask(Method::DELETE, &path, "").await.0, 404, "nobody can continue it any more");
+}
+
+#[tokio::test]
 async fn a_caller_that_hangs_up_does_not_stop_a_withdrawal_half_way() {
     let fixture = Fixture::new().await;
     let api = api(&fixture);

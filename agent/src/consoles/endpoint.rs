@@ -1,7 +1,6 @@
 //! Where a domain's console is reached when libvirt is elsewhere and can pass no descriptor. Pure.
 
 use std::net::IpAddr;
-use std::path::PathBuf;
 
 use porthole_shared::config::HostPort;
 use porthole_shared::names::ConsoleUuid;
@@ -26,8 +25,6 @@ pub enum Endpoint {
         /// Where the resolved address must lie.
         within: Networks,
     },
-    /// By a unix socket of this host.
-    Unix(PathBuf),
 }
 
 /// The address of a device of a domain on `libvirt_host`, which is not this process's.

@@ -4,7 +4,6 @@
 //! |---|---|
 //! | [`Endpoint::GraphicsFd`] | libvirt: a descriptor, past the console's password |
 //! | [`Endpoint::Tcp`] | connecting to an address that the name resolved to *and* that is within the networks |
-//! | [`Endpoint::Unix`] | connecting to the socket |
 //!
 //! **Invariant**: what is connected to is the very address that was judged. A name is resolved once; an answer that
 //! changes between the judgement and the connection (DNS rebinding) changes nothing.
@@ -13,7 +12,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as StdUnixStream;
-use std::path::PathBuf;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -34,7 +32,7 @@ const MAX_ADDRESSES: usize = 8;
 /// A console's bytes, both ways. Each direction is a plain socket's: unbuffered, and readiness is the kernel's.
 #[derive(Debug)]
 pub enum ConsoleStream {
-    /// A descriptor from libvirt, or a socket of this host.
+    /// A descriptor from libvirt.
     Unix(UnixStream),
     /// Over a network.
     Tcp(TcpStream),
@@ -78,15 +76,6 @@ pub enum OpenError {
         #[source]
         source: io::Error,
     },
-    /// Its socket does not accept a connection.
-    #[error("cannot connect to {}", path.display())]
-    ConnectUnix {
-        /// The socket.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
     /// It took too long.
     #[error("the console was not open in time")]
     Deadline,
@@ -99,11 +88,7 @@ impl OpenError {
             Self::Resolve(error) => error.reason(),
             Self::Graphics(error) => error.reason(),
             Self::Descriptor(_) => Reason::Internal,
-            Self::Name { .. }
-            | Self::Forbidden { .. }
-            | Self::Connect { .. }
-            | Self::ConnectUnix { .. }
-            | Self::Deadline => Reason::Unreachable,
+            Self::Name { .. } | Self::Forbidden { .. } | Self::Connect { .. } | Self::Deadline => Reason::Unreachable,
         }
     }
 }
@@ -124,10 +109,6 @@ async fn reach(hypervisor: &Hypervisor, endpoint: Endpoint, deadline: Instant) -
             adopt(socket).map_err(OpenError::Descriptor)
         }
         Endpoint::Tcp { address, within } => connect(&address, &within, deadline).await,
-        Endpoint::Unix(path) => match UnixStream::connect(&path).await {
-            Ok(stream) => Ok(ConsoleStream::Unix(stream)),
-            Err(source) => Err(OpenError::ConnectUnix { path, source }),
-        },
     }
 }
 

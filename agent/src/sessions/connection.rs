@@ -70,7 +70,7 @@ impl End {
         self.reason.get().copied()
     }
 
-    async fn wait(&self) -> Reason {
+    pub(super) async fn wait(&self) -> Reason {
         self.told.cancelled().await;
         self.reason().unwrap_or(Reason::Internal)
     }

@@ -15,7 +15,7 @@ pub async fn follow(sessions: Sessions, mut events: Events, shutdown: Shutdown) 
     while let Some(Some(event)) = shutdown.hard.run_until_cancelled(events.next()).await {
         let Event::Domain(event) = event else { continue };
         if let DomainEventKind::Stopped(cause) = event.kind {
-            let told = sessions.end_console(event.uuid, cause.reason());
+            let told = sessions.end_domain(event.uuid, cause.reason());
             tracing::debug!(domain = %event.name, uuid = %event.uuid, ?cause, connections = told, "guest stopped");
         }
     }

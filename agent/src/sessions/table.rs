@@ -60,11 +60,12 @@ pub(super) struct Limits {
 }
 
 /// Whose place is wanted.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Applicant {
     pub(super) token: TokenId,
     pub(super) console: ConsoleId,
-    pub(super) edge: EdgeInstance,
+    /// The edge it comes by. An instance is what an edge says of itself; the name is its certificate's.
+    pub(super) edge: (EdgeName, EdgeInstance),
     /// A new connection of this token ends the earlier ones.
     pub(super) supersedes: bool,
 }
@@ -104,10 +105,10 @@ impl Table {
         self.last += 1;
         let number = Number(self.last);
         let end = Arc::new(End::default());
-        let entry = Entry { applicant, end: Arc::clone(&end), counters: Arc::default(), session: None, counted: !full };
-        if entry.counted {
+        if !full {
             self.count(applicant.console);
         }
+        let entry = Entry { applicant, end: Arc::clone(&end), counters: Arc::default(), session: None, counted: !full };
         self.entries.insert(number, entry);
         Ok((number, end))
     }

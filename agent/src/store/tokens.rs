@@ -186,6 +186,22 @@ impl Store {
         Ok(done.rows_affected() == 1)
     }
 
+    /// The token with which a client may continue this session, whether it is connected now or not.
+    pub async fn token_to_continue(&self, session: SessionId, now: UnixTime) -> Result<Option<TokenId>, Error> {
+        let row = sqlx::query(
+            "SELECT tokens.id FROM sessions JOIN tokens ON tokens.id = sessions.token_id \
+             WHERE sessions.id = ? AND policy = 'bound' AND bind_hash IS NOT NULL AND revoked IS NULL \
+               AND expires > ? AND boot_id = ?",
+        )
+        .bind(session.to_string())
+        .bind(now.0)
+        .bind(&*self.boot_id)
+        .fetch_optional(&self.readers)
+        .await
+        .map_err(failed("looking for a session's token"))?;
+        row.map(|row| parsed(&row, "id")).transpose()
+    }
+
     /// When the last of all tokens expires.
     pub async fn last_expiry(&self) -> Result<Option<UnixTime>, Error> {
         let last: Option<i64> = sqlx::query_scalar("SELECT max(expires) FROM tokens")

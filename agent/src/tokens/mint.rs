@@ -62,6 +62,12 @@ pub enum MintError {
         /// What it is doing.
         state: OwnerState,
     },
+    /// It is on its way to another host, where this host's token will be worth nothing.
+    #[error("{name} is moving to another host: ask again there in a minute")]
+    Migrating {
+        /// The owner.
+        name: ConsoleName,
+    },
     /// It has no such console.
     #[error("{name} has no {kind} console {index}; it has {}", Kinds(have))]
     NoSuchKind {
@@ -82,6 +88,11 @@ pub enum MintError {
         /// What it has.
         have: Vec<consoles::Kind>,
     },
+    /// SPICE needs more than one use.
+    #[error(
+        "a SPICE console needs several connections, and a link of policy `once` allows one: use `bound` or `reusable`"
+    )]
+    SpiceOnce,
     /// There is no page for it.
     #[error("there is no base URL for {kind} consoles: set `{kind}` in [urls] of the agent's configuration")]
     NoUrl {
@@ -125,9 +136,16 @@ impl Tokens {
         }
         let owner = self.0.consoles.find(&request.console).await?;
         let console = choose(&owner, request.kind, request.index)?;
+        if console.source == ConsoleSource::Libvirt && self.0.consoles.hypervisor().is_migrating(console.uuid).await {
+            return Err(MintError::Migrating { name: owner.name });
+        }
         let base = self.0.urls.base(console.kind).ok_or(MintError::NoUrl { kind: console.kind })?;
 
-        let (id, policy, now) = (TokenId::random(), request.policy.unwrap_or(config.policy), self.now());
+        let policy = request.policy.unwrap_or(config.policy);
+        if policy == Policy::Once && console.kind == ConsoleKind::Spice {
+            return Err(MintError::SpiceOnce);
+        }
+        let (id, now) = (TokenId::random(), self.now());
         let redeem_by = now.plus(ttl.as_seconds());
         let longest = i64::try_from(self.0.longest_session.as_secs()).unwrap_or(i64::MAX);
         let expires = redeem_by.plus(longest).plus(config.grace.as_seconds());

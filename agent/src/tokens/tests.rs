@@ -1,8 +1,12 @@
 use porthole_shared::binding::BindingSecret;
+use porthole_shared::names::{ConsoleKind, ConsoleUuid};
 use porthole_shared::token::{KeySet, SigningKey, Token};
+
+use tokio::sync::{broadcast, mpsc, watch};
 
 use super::*;
 use crate::fixture::{Fixture, START, client, edge, presented, wanted};
+use crate::hypervisor::{Command, DomainDescription, DomainState, DomainSummary, Hypervisor, LinkState};
 
 fn secret() -> BindingSecret {
     BindingSecret::random().unwrap()
@@ -34,7 +38,7 @@ async fn a_token_says_what_was_asked_for_and_no_more() {
 async fn what_cannot_be_minted_says_why() {
     let fixture = Fixture::new().await;
     let seconds = porthole_shared::config::Duration::from_secs;
-    let vnc = porthole_shared::names::ConsoleKind::Vnc;
+    let vnc = ConsoleKind::Vnc;
     for (request, expected) in [
         (wanted("nobody"), "no console \"nobody\""),
         (wanted("a/b"), "no console \"a/b\""),
@@ -52,6 +56,49 @@ async fn what_cannot_be_minted_says_why() {
     assert_eq!(fixture.tokens.mint(by_uuid).await.unwrap().name.as_str(), "bmc");
     let longest = MintRequest { ttl: Some(seconds(3600)), ..wanted("bmc") };
     assert_eq!(fixture.tokens.mint(longest).await.unwrap().redeem_by, START.plus(3600));
+}
+
+/// A libvirt whose one domain has both sorts of graphics.
+fn libvirt() -> Hypervisor {
+    const XML: &str = "<domain><devices><graphics type='spice'/><graphics type='vnc'/></devices></domain>";
+    let (commands, mut received) = mpsc::channel(4);
+    let (_, link) = watch::channel(LinkState::Disabled);
+    tokio::spawn(async move {
+        let (uuid, name) = (ConsoleUuid::random(), || "web".parse().unwrap());
+        while let Some(command) = received.recv().await {
+            match command {
+                Command::Find { reply, .. } => {
+                    drop(reply.send(Ok(DomainSummary { uuid, name: name(), state: DomainState::Running })));
+                }
+                Command::Describe { reply, .. } => {
+                    let (state, live_xml) = (DomainState::Running, XML.to_owned());
+                    drop(reply.send(Ok(DomainDescription { uuid, name: name(), state, live_xml })));
+                }
+                Command::IsMigrating { reply, .. } => drop(reply.send(Ok(false))),
+                other @ (Command::Domains { .. } | Command::OpenGraphics { .. }) => {
+                    panic!("nobody asked for {other:?}")
+                }
+            }
+        }
+    });
+    Hypervisor::from_channel(commands, broadcast::channel(1).0, link, Duration::from_secs(5))
+}
+
+#[tokio::test]
+async fn spice_is_not_to_be_had_once() {
+    let fixture = Fixture::with(libvirt(), &crate::sessions::Config::default()).await;
+    for kind in [ConsoleKind::Spice, ConsoleKind::Vnc] {
+        for policy in Policy::ALL {
+            let request = MintRequest { kind: Some(kind), policy: Some(policy), ..wanted("web") };
+            match fixture.tokens.mint(request).await {
+                Ok(minted) => assert_eq!((minted.console.kind, minted.policy), (kind, policy)),
+                Err(error) => {
+                    assert_eq!((kind, policy), (ConsoleKind::Spice, Policy::Once));
+                    assert!(error.to_string().contains("several connections"), "{error}");
+                }
+            }
+        }
+    }
 }
 
 #[tokio::test]

@@ -18,15 +18,17 @@ use porthole_shared::binding::BINARY_SUBPROTOCOL;
 use porthole_shared::lifecycle::chain;
 use porthole_shared::names::EdgeName;
 use porthole_shared::reason::Reason;
-use porthole_shared::tunnel::{ConsoleRequest, WebSocketKey};
+use porthole_shared::tunnel::{ClientFacts, ConsoleRequest, WebSocketKey};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 use tokio_rustls::server::TlsStream;
 
 use super::listener::Link;
 use super::routes::malformed;
+use super::throttle::Throttle;
 use crate::consoles::open::{ConsoleStream, open};
 use crate::sessions::Connection;
+use crate::tokens::Examined;
 use crate::websocket::{Relay, accept};
 
 /// How long opening a console may take, all in all. libvirt's own deadlines (5 s) shall run out first, because their end
@@ -55,22 +57,48 @@ pub(super) async fn connect(
     let token = services.tokens.examine(&wanted.presented).await.inspect_err(|reason| {
         tracing::debug!(%edge, client = %client.address, %reason, "a token was refused");
     })?;
-    let refused = |reason: Reason| {
-        tracing::info!(token = %token.id(), console = %token.console(), client = %client.address, %reason, "refused");
+    let refused = |reason: Reason, error: Option<String>| {
+        tell_of_refusal(&server.complaints.console, &token, client, reason, error.as_deref());
         reason
     };
-    let place = services.sessions.reserve(&token, client).map_err(refused)?;
-    let id = token.console();
-    let console = open(&services.consoles, &id, Instant::now() + OPEN_PATIENCE).await.map_err(|error| {
-        tracing::warn!(console = %id, error = chain(&error), "cannot open a console");
-        refused(error.reason())
-    })?;
-    let redeemed = services.tokens.redeem(&token, client, edge).await.map_err(refused)?;
+    let place = services.sessions.reserve(&token, client, edge).map_err(|reason| refused(reason, None))?;
+    let console = open(&services.consoles, &token.console(), Instant::now() + OPEN_PATIENCE)
+        .await
+        .map_err(|error| refused(error.reason(), Some(chain(&error))))?;
+    let redeemed = services.tokens.redeem(&token, client, edge).await.map_err(|reason| refused(reason, None))?;
     let connection = services.sessions.begin(place, redeemed);
 
     let upgrade = hyper::upgrade::on(&mut request);
     drop(server.connections.spawn(carry(Arc::clone(link), upgrade, console, connection)));
     switching(&wanted.key, wanted.binary)
+}
+
+/// Whoever has a link can draw a refusal out again and again: the ordinary ones are for those who debug, and of the
+/// others there is a line now and then.
+fn tell_of_refusal(few: &Throttle, token: &Examined, client: &ClientFacts, reason: Reason, error: Option<&str>) {
+    let (id, console, client) = (token.id(), token.console(), client.address);
+    if is_ordinary(reason) {
+        tracing::debug!(token = %id, %console, %client, %reason, error, "a console was refused");
+    } else if let Some(others) = few.pass() {
+        tracing::warn!(token = %id, %console, %client, %reason, error, others, "cannot open a console");
+    }
+}
+
+/// Guests stop and move, links are used up, and agents restart: nothing is wrong with this host.
+const fn is_ordinary(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::NotRunning
+            | Reason::NoSuchConsole
+            | Reason::NoSuchKind
+            | Reason::Migrating
+            | Reason::InUse
+            | Reason::Used
+            | Reason::NotYours
+            | Reason::Expired
+            | Reason::Revoked
+            | Reason::Draining
+    )
 }
 
 fn switching(key: &WebSocketKey, binary: bool) -> Result<Response<Full<Bytes>>, Reason> {

@@ -86,7 +86,7 @@ async fn drain(link: &Link, edge: &EdgeName, request: Request<Incoming>) -> Resu
     let body = Limited::new(request.into_body(), MAX_BODY_BYTES).collect();
     let Ok(Ok(body)) = timeout(BODY_PATIENCE, body).await else { return Err(Reason::BadRequest) };
     let Drain { instance } = serde_json::from_slice(&body.to_bytes()).map_err(|_| Reason::BadRequest)?;
-    let closed = link.server.services.sessions.end_edge(instance);
+    let closed = link.server.services.sessions.end_edge(edge, instance);
     tracing::info!(%edge, %instance, closed, "an edge goes away: its connections are closed");
     to_json(&Drained { closed: closed as u64 })
 }

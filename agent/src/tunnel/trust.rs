@@ -7,8 +7,8 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use porthole_shared::clock::UnixTime;
-use porthole_shared::lifecycle::chain;
+use porthole_shared::clock::{Clock as _, SystemClock, UnixTime};
+use porthole_shared::lifecycle::{Shutdown, chain};
 use porthole_shared::names::EdgeName;
 use porthole_shared::tls::{
     EdgePolicy, IdentityFiles, NotAnEdge, TlsError, agent_server_config, certificate_facts, load_certificates,
@@ -16,6 +16,7 @@ use porthole_shared::tls::{
 use porthole_shared::watch::FileWatch;
 use rustls::ServerConfig;
 use rustls::pki_types::CertificateDer;
+use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
 /// A handle on it; clones are the same.
@@ -62,36 +63,60 @@ impl Trust {
         self.0.policy.store(Arc::new(policy));
     }
 
+    /// Reads whom it takes for an edge again whenever it is `asked`, until it is told to stop. Where that cannot be read,
+    /// what was read before stays.
+    pub async fn follow_policy<E: std::error::Error>(
+        self,
+        mut asked: watch::Receiver<u64>,
+        read: impl Fn() -> Result<EdgePolicy, E>,
+        shutdown: Shutdown,
+    ) {
+        while let Some(Ok(())) = shutdown.soft.run_until_cancelled(asked.changed()).await {
+            match read() {
+                Ok(policy) => {
+                    tracing::info!(edges = ?policy.dns_names, denied = ?policy.denied, "[tunnel] edges and denied read");
+                    self.set_policy(policy);
+                }
+                Err(error) => tracing::error!(
+                    error = chain(&error),
+                    "the configuration cannot be used: [tunnel] edges and denied stay as they were"
+                ),
+            }
+        }
+    }
+
     pub(super) fn acceptor(&self) -> TlsAcceptor {
         TlsAcceptor::from(Arc::clone(&self.0.current.load().tls))
     }
 
     /// Whose connection is this?
     pub(super) fn admit(&self, chain: Option<&[CertificateDer<'_>]>) -> Result<EdgeName, NotAnEdge> {
-        self.0.policy.load().admit(chain)
+        self.0.policy.load().admit(chain, SystemClock.now())
     }
 
-    pub(super) fn reload(&self) {
-        match Current::load(&self.0.files) {
-            Ok(current) => {
-                tracing::info!(expires = %current.expires, "tunnel certificate and CA read");
-                self.0.current.store(Arc::new(current));
-            }
-            Err(error) => tracing::error!(
-                error = chain(&error),
-                expires = %self.certificate_expires(),
-                "the tunnel's new certificate files cannot be used: going on with the old"
-            ),
-        }
+    pub(super) fn reload(&self) -> Result<(), TlsError> {
+        let current = Current::load(&self.0.files)?;
+        tracing::info!(expires = %current.expires, "tunnel certificate and CA read");
+        self.0.current.store(Arc::new(current));
+        Ok(())
     }
 }
 
 impl Following {
-    /// Reads the files again whenever they change. Where they cannot be used, what was read before stays.
+    /// Reads the files again whenever they change. Where they cannot be used, what was read before stays, and they are
+    /// tried again.
     pub(super) async fn run(mut self) {
         loop {
             self.watch.changed().await;
-            self.trust.reload();
+            if let Err(error) = self.trust.reload()
+                && let Some(error) = self.watch.failed(&error)
+            {
+                tracing::error!(
+                    error,
+                    expires = %self.trust.certificate_expires(),
+                    "the tunnel's new certificate files cannot be used: going on with the old"
+                );
+            }
         }
     }
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
+use porthole_shared::clock::{Clock as _, SystemClock};
 use porthole_shared::tls::{
     AgentIdentity, CertificateFacts, EdgeClientConfigs, EdgePolicy, IdentityFiles, NotAnEdge, Role,
     agent_server_config, certificate_facts, load_certificates, load_key, provider,
@@ -134,7 +135,7 @@ fn what_is_made_is_what_the_daemons_take() {
     let pki = Pki::whole();
     let (agent, edge) = (pki.identity("agents/n1"), pki.identity("edges/e1"));
     let server = connect(&edge, "n1", &agent).unwrap();
-    assert_eq!(EdgePolicy::default().admit(server.peer_certificates()), Ok("e1".parse().unwrap()));
+    assert_eq!(EdgePolicy::default().admit(server.peer_certificates(), SystemClock.now()), Ok("e1".parse().unwrap()));
     // By DNS name too, as an operator's directory may have it.
     for name in ["n1", "n1.example.org"] {
         connect_as(&edge, &AgentIdentity::Dns(name.parse().unwrap()), &agent).unwrap();
@@ -144,7 +145,7 @@ fn what_is_made_is_what_the_daemons_take() {
     assert!(connect(&edge, "e1", &edge).is_err());
     assert!(connect(&agent, "n1", &agent).is_err());
     let chain = load_certificates(&agent.certificate).unwrap();
-    assert!(matches!(EdgePolicy::default().admit(Some(&chain)), Err(NotAnEdge::OtherRole { .. })));
+    assert!(matches!(EdgePolicy::default().admit(Some(&chain), SystemClock.now()), Err(NotAnEdge::OtherRole { .. })));
 
     let other = Pki::whole();
     assert!(connect(&other.identity("edges/e1"), "n1", &agent).is_err());

@@ -1,4 +1,5 @@
 use super::*;
+use crate::clock::{Clock as _, SystemClock};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, SanType};
 use rustls::{ClientConnection, ServerConnection};
 use std::fs;
@@ -40,6 +41,10 @@ fn edge(name: &str) -> Role {
 
 fn agent(name: &str) -> Role {
     Role::Agent(name.parse().unwrap())
+}
+
+fn now() -> UnixTime {
+    SystemClock.now()
 }
 
 /// Passes bytes between the two until neither has any, or one fails.
@@ -91,12 +96,12 @@ fn an_edge_reaches_the_node_it_dialled_and_is_recognised_also_when_resumed() {
 
     let (_, first) = connect(&client, &to, &server).unwrap();
     assert_eq!(first.handshake_kind(), Some(rustls::HandshakeKind::Full));
-    assert_eq!(policy.admit(first.peer_certificates()), Ok("e1".parse().unwrap()));
+    assert_eq!(policy.admit(first.peer_certificates(), now()), Ok("e1".parse().unwrap()));
 
     let (_, second) = connect(&client, &to, &server).unwrap();
     assert_eq!(second.handshake_kind(), Some(rustls::HandshakeKind::Resumed));
     let denied = EdgePolicy { denied: vec!["e1".parse().unwrap()], ..EdgePolicy::default() };
-    assert_eq!(denied.admit(second.peer_certificates()), Err(NotAnEdge::Denied("e1".parse().unwrap())));
+    assert_eq!(denied.admit(second.peer_certificates(), now()), Err(NotAnEdge::Denied("e1".parse().unwrap())));
 
     // Reloaded trust takes no ticket of before.
     let reloaded = agent_server_config(&pki.issue("agent", &[agent("n1")], &[])).unwrap();
@@ -140,8 +145,8 @@ fn an_operators_own_names_work_where_they_are_listed() {
     let (_, connection) = connect(&client, &by_name, &server).unwrap();
 
     let listed = EdgePolicy { dns_names: vec!["edge1.example.org".parse().unwrap()], ..EdgePolicy::default() };
-    assert_eq!(listed.admit(connection.peer_certificates()), Ok("edge1.example.org".parse().unwrap()));
-    let unlisted = EdgePolicy::default().admit(connection.peer_certificates()).unwrap_err();
+    assert_eq!(listed.admit(connection.peer_certificates(), now()), Ok("edge1.example.org".parse().unwrap()));
+    let unlisted = EdgePolicy::default().admit(connection.peer_certificates(), now()).unwrap_err();
     assert!(unlisted.to_string().contains("edge1.example.org"), "{unlisted}");
 
     let other = AgentIdentity::Dns("host2.example.org".parse().unwrap());
@@ -156,15 +161,15 @@ fn an_agents_certificate_never_makes_an_edge() {
     let files = pki.issue("agent", &[agent("n1")], &["edge1.example.org"]);
     let chain = load_certificates(&files.certificate).unwrap();
     let listed = EdgePolicy { dns_names: vec!["edge1.example.org".parse().unwrap()], ..EdgePolicy::default() };
-    assert!(matches!(listed.admit(Some(&chain)), Err(NotAnEdge::OtherRole { .. })));
-    assert_eq!(listed.admit(None), Err(NotAnEdge::NoCertificate));
+    assert!(matches!(listed.admit(Some(&chain), now()), Err(NotAnEdge::OtherRole { .. })));
+    assert_eq!(listed.admit(None, now()), Err(NotAnEdge::NoCertificate));
 }
 
 #[test]
 fn an_agents_certificate_is_not_an_edges_by_a_second_role_either() {
     let pki = Pki::new();
     let chain = load_certificates(&pki.issue("both", &[edge("e1"), agent("n1")], &[]).certificate).unwrap();
-    assert!(matches!(EdgePolicy::default().admit(Some(&chain)), Err(NotAnEdge::OtherRole { .. })));
+    assert!(matches!(EdgePolicy::default().admit(Some(&chain), now()), Err(NotAnEdge::OtherRole { .. })));
 }
 
 #[test]
@@ -179,10 +184,26 @@ fn a_denied_edge_does_not_get_in_under_another_of_its_names() {
         pki.issue("mixed", &[edge("good.example")], &["bad.example"]),
     ] {
         let chain = load_certificates(&files.certificate).unwrap();
-        assert_eq!(policy.admit(Some(&chain)), Err(NotAnEdge::Denied(name("bad.example"))));
+        assert_eq!(policy.admit(Some(&chain), now()), Err(NotAnEdge::Denied(name("bad.example"))));
     }
     let chain = load_certificates(&pki.issue("good", &[], &["good.example"]).certificate).unwrap();
-    assert_eq!(policy.admit(Some(&chain)), Ok(name("good.example")));
+    assert_eq!(policy.admit(Some(&chain), now()), Ok(name("good.example")));
+}
+
+#[test]
+fn an_edge_is_one_while_its_certificate_is_valid() {
+    let pki = Pki::new();
+    let chain = load_certificates(&pki.issue("edge", &[edge("e1")], &[]).certificate).unwrap();
+    let CertificateFacts { not_before, not_after, .. } = certificate_facts(&chain[0]).unwrap();
+    let admitted = |now| EdgePolicy::default().admit(Some(&chain), now);
+    for valid in [not_before, not_after] {
+        assert_eq!(admitted(valid), Ok("e1".parse().unwrap()));
+    }
+    for invalid in [not_before.plus(-1), not_after.plus(1)] {
+        let error = admitted(invalid).unwrap_err();
+        assert_eq!(error, NotAnEdge::Expired { not_before, not_after });
+        assert!(error.to_string().contains(&not_after.to_string()), "{error}");
+    }
 }
 
 #[test]

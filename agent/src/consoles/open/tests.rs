@@ -5,7 +5,7 @@ use porthole_shared::names::{ConsoleKind, ConsoleSource, ConsoleUuid};
 use serde_json::json;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::TcpListener;
 use tokio::sync::{broadcast, mpsc, watch};
 
 /// Reaching it is a failure of the test, except where it is what is tested.
@@ -173,16 +173,4 @@ async fn what_does_not_answer_is_unreachable() {
     let error = dial("no-such-host.invalid:5900", Networks::Any).await.unwrap_err();
     assert!(matches!(error, OpenError::Name { .. }), "{error}");
     assert_eq!(error.reason(), Reason::Unreachable);
-}
-
-#[tokio::test]
-async fn a_unix_socket_is_dialled_by_its_path() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("console");
-    let missing = reach(&Hypervisor::none(), Endpoint::Unix(path.clone()), soon()).await.unwrap_err();
-    assert_eq!(missing.reason(), Reason::Unreachable);
-    let listener = UnixListener::bind(&path).unwrap();
-    let nobody = Hypervisor::none();
-    let (opened, accepted) = tokio::join!(reach(&nobody, Endpoint::Unix(path), soon()), listener.accept());
-    assert_talks(opened.unwrap(), accepted.unwrap().0).await;
 }

@@ -54,7 +54,10 @@ async fn an_edge_that_drains_takes_its_own_sessions_with_it_only() {
 
     let mut edge = agent.connect().await;
     let drain = serde_json::to_vec(&Drain { instance: mine.presented.client.edge_instance }).unwrap();
-    let response = send(&mut edge, request("POST", DRAIN_PATH, HeaderMap::new(), drain.clone())).await;
+    let mut other = speak(agent.dial(&agent.edge("edge-2")).await.unwrap()).await;
+    let response = send(&mut other, request("POST", DRAIN_PATH, HeaderMap::new(), drain.clone())).await;
+    assert_eq!(serde_json::from_slice::<Drained>(&body(response).await).unwrap(), Drained { closed: 0 });
+    let response = send(&mut edge, request("POST", DRAIN_PATH, HeaderMap::new(), drain)).await;
     assert_eq!(serde_json::from_slice::<Drained>(&body(response).await).unwrap(), Drained { closed: 1 });
     let frame = farewell(my_client).await;
     assert_eq!((u16::from(frame.code), frame.reason.as_str()), (1012, "edge_draining"));

@@ -144,6 +144,30 @@ async fn a_console_that_does_not_answer_leaves_the_token_unused() {
 }
 
 #[tokio::test]
+async fn trying_again_and_again_does_not_fill_the_log() {
+    let log = tempfile::NamedTempFile::new().unwrap();
+    let writer = Arc::new(log.reopen().unwrap());
+    let subscriber = tracing_subscriber::fmt().with_writer(writer).with_ansi(false).finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let mut agent = Agent::start().await;
+    let (used, token) = (wanted(agent.mint(Policy::Once).await), wanted(agent.mint(Policy::Once).await));
+    drop(agent.open(&used).await);
+    agent.quiet().await;
+    agent.listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+
+    let before = fs::read_to_string(log.path()).unwrap();
+    let mut edge = agent.connect().await;
+    for _ in 0..3 {
+        assert_refused(send(&mut edge, console_request(&used)).await, Reason::Used).await;
+        assert_refused(send(&mut edge, console_request(&token)).await, Reason::Unreachable).await;
+    }
+    let after = fs::read_to_string(log.path()).unwrap();
+    let new: Vec<_> = after[before.len()..].lines().collect();
+    assert!(matches!(new[..], [line] if line.contains("WARN") && line.contains("cannot connect to")), "{new:#?}");
+    agent.stop().await;
+}
+
+#[tokio::test]
 async fn a_reconnecting_client_takes_over_and_a_stranger_does_not() {
     let agent = Agent::start().await;
     let mut mine = wanted(agent.mint(Policy::Bound).await);
