@@ -1,6 +1,7 @@
 //! What an agent is started with.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
@@ -125,7 +126,10 @@ impl AgentBuilder {
         let Self { directory, name, settings, lifetime, tunnel } = self;
         std::fs::create_dir_all(directory.join("state")).context("creating the agent's state directory")?;
         let socket = socket_in(&directory);
-        std::fs::create_dir_all(socket.parent().unwrap_or(&directory)).context("creating the socket's directory")?;
+        // Whatever the umask: the agent refuses a directory in which others could replace its socket.
+        let mut own = std::fs::DirBuilder::new();
+        own.recursive(true).mode(0o755);
+        own.create(socket.parent().unwrap_or(&directory)).context("creating the socket's directory")?;
         let daemon = Daemon::new(BINARY, &directory, settings, lifetime);
         Ok(Agent { daemon, name, directory, socket, tunnel })
     }
