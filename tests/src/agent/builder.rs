@@ -1,5 +1,6 @@
 //! What an agent is started with.
 
+use std::fs::DirBuilder;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
@@ -124,11 +125,11 @@ impl AgentBuilder {
 
     fn prepared(self) -> Result<Agent> {
         let Self { directory, name, settings, lifetime, tunnel } = self;
-        std::fs::create_dir_all(directory.join("state")).context("creating the agent's state directory")?;
         let socket = socket_in(&directory);
-        // Whatever the umask: the agent refuses a directory in which others could replace its socket.
-        let mut own = std::fs::DirBuilder::new();
+        // Whatever the umask: the agent refuses directories in which others could replace what is its own.
+        let mut own = DirBuilder::new();
         own.recursive(true).mode(0o755);
+        own.create(directory.join("state")).context("creating the agent's state directory")?;
         own.create(socket.parent().unwrap_or(&directory)).context("creating the socket's directory")?;
         let daemon = Daemon::new(BINARY, &directory, settings, lifetime);
         Ok(Agent { daemon, name, directory, socket, tunnel })
