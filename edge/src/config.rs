@@ -89,6 +89,7 @@ mod tests {
         assert_eq!(config.drain, shipped.drain, "what is commented out shows the default");
         assert_eq!(config.public.head_timeout, shipped.public.head_timeout);
         assert_eq!(config.public.max_connections, shipped.public.max_connections);
+        assert_eq!(config.public.max_connections_per_address, shipped.public.max_connections_per_address);
         assert_eq!(config.admin, shipped.admin);
         assert_eq!(config.log, shipped.log);
     }

@@ -19,7 +19,7 @@ use http_body_util::Full;
 use porthole_shared::lifecycle::{Shutdown, chain};
 use porthole_shared::names::EdgeInstance;
 use porthole_shared::reason::Reason;
-use porthole_shared::tls::{EdgeClientConfigs, IdentityFiles, TlsError};
+use porthole_shared::tls::{EdgeClientConfigs, IdentityFiles, TlsError, load_certificates};
 use porthole_shared::token::KeySet;
 use porthole_shared::tunnel::{
     CONSOLE_PATH, ConsoleRequest, DRAIN_PATH, Drain, Drained, INSPECT_PATH, Inspection, JWKS_PATH, Presented,
@@ -33,6 +33,7 @@ use tokio_rustls::client::TlsStream;
 use crate::directory::{Config, Node};
 use crate::gate::Admission;
 use crate::relay::Leg;
+use crate::validity::Validity;
 
 mod answer;
 mod connect;
@@ -48,14 +49,32 @@ const ANSWER_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Dials agents. Clones share one state.
 #[derive(Debug, Clone)]
-pub struct Dialer(Arc<Inner>);
+pub struct Dialer {
+    inner: Arc<Inner>,
+    connector: Arc<Connector>,
+}
 
 #[derive(Debug)]
 struct Inner {
     files: IdentityFiles,
-    tls: ArcSwap<EdgeClientConfigs>,
+    identity: ArcSwap<Identity>,
     connect_timeout: Duration,
-    connector: Connector,
+}
+
+/// What is presented to agents.
+#[derive(Debug)]
+struct Identity {
+    tls: EdgeClientConfigs,
+    validity: Validity,
+}
+
+impl Identity {
+    fn load(files: &IdentityFiles) -> Result<Self, TlsError> {
+        let tls = EdgeClientConfigs::load(files)?;
+        let chain = load_certificates(&files.certificate)?;
+        let leaf = chain.first().ok_or_else(|| TlsError::Empty { path: files.certificate.clone() })?;
+        Ok(Self { tls, validity: Validity::of(leaf)? })
+    }
 }
 
 /// A console that an agent has opened.
@@ -104,38 +123,50 @@ impl DialError {
 impl Dialer {
     /// Reads the edge's internal certificate and what it trusts.
     pub fn new(config: &Config) -> Result<Self, TlsError> {
-        Ok(Self(Arc::new(Inner {
+        let inner = Inner {
             files: config.identity.clone(),
-            tls: ArcSwap::from_pointee(EdgeClientConfigs::load(&config.identity)?),
+            identity: ArcSwap::from_pointee(Identity::load(&config.identity)?),
             connect_timeout: config.connect_timeout.get(),
-            connector: Connector::new(),
-        })))
+        };
+        Ok(Self { inner: Arc::new(inner), connector: Arc::new(Connector::new()) })
+    }
+
+    /// The same, with name lookups that do not wait for those of the others: for what anybody can cause.
+    #[must_use]
+    pub fn with_lookups_apart(&self) -> Self {
+        Self { inner: Arc::clone(&self.inner), connector: Arc::new(Connector::new()) }
+    }
+
+    /// When the certificate towards agents is valid.
+    pub fn validity(&self) -> Validity {
+        self.inner.identity.load().validity
     }
 
     /// Reads the certificate files again whenever they change, until the process stops.
     pub async fn watch(self, shutdown: Shutdown) {
-        let mut changes = FileWatch::new(self.0.files.paths());
-        // They may have changed between `new` and now.
-        self.reload();
+        let mut changes = FileWatch::new(self.inner.files.paths());
         loop {
+            // At first, too: they may have changed between `new` and now.
+            if let Err(error) = self.reload()
+                && let Some(error) = changes.failed(&error)
+            {
+                tracing::error!(
+                    error,
+                    "the certificate towards agents cannot be used: the one read before stays in force"
+                );
+            }
             tokio::select! {
                 () = shutdown.hard.cancelled() => return,
-                () = changes.changed() => self.reload(),
+                () = changes.changed() => {}
             }
         }
     }
 
-    fn reload(&self) {
-        match EdgeClientConfigs::load(&self.0.files) {
-            Ok(configs) => {
-                self.0.tls.store(Arc::new(configs));
-                tracing::info!("the certificate towards agents was read again");
-            }
-            Err(error) => tracing::error!(
-                error = chain(&error),
-                "the certificate towards agents cannot be used: the one read before stays in force"
-            ),
-        }
+    fn reload(&self) -> Result<(), TlsError> {
+        let identity = Identity::load(&self.inner.files)?;
+        tracing::info!(valid_until = %identity.validity.not_after, "the certificate towards agents was read again");
+        self.inner.identity.store(Arc::new(identity));
+        Ok(())
     }
 
     /// Asks an agent to redeem a token and to open its console.
@@ -220,10 +251,10 @@ impl Dialer {
     }
 
     async fn connect(&self, node: &Node) -> Result<TlsStream<TcpStream>, ConnectError> {
-        let tls = self.0.tls.load().for_agent(&node.identity);
-        timeout(self.0.connect_timeout, self.0.connector.connect(node, tls))
+        let tls = self.inner.identity.load().tls.for_agent(&node.identity);
+        timeout(self.inner.connect_timeout, self.connector.connect(node, tls))
             .await
-            .unwrap_or(Err(ConnectError::Slow(self.0.connect_timeout)))
+            .unwrap_or(Err(ConnectError::Slow(self.inner.connect_timeout)))
     }
 }
 

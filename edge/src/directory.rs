@@ -138,6 +138,11 @@ impl Directory {
         }
     }
 
+    /// Whether any name has a node here: then what a token names may be made up.
+    pub(crate) fn is_template(&self) -> bool {
+        matches!(&*self.0, Inner::Template(_))
+    }
+
     /// Changes with every reading of the file, so that others can tell when to look again.
     pub(crate) fn generation(&self) -> u64 {
         match &*self.0 {

@@ -20,8 +20,9 @@ use crate::directory::Node;
 /// How many agents are told at once.
 const AT_ONCE: usize = 64;
 
-/// How long one agent may take. Shorter than a drain's deadline, so that a dead agent does not use it up.
-const EACH: Duration = Duration::from_secs(10);
+/// How long one agent may take. A small part of a drain's deadline, so that some hundred dead agents do not use it up
+/// before the others' turn.
+const EACH: Duration = Duration::from_secs(3);
 
 /// How it went.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! Agents' public keys, learned from the agents themselves over mutual TLS and kept for a while.
 //!
 //! ```text
-//!                fetched                       FRESH_FOR over, or a key that is not in the set
+//!                fetched                       FRESH_FOR over (used meanwhile), or a key that is not in the set
 //!  nothing ───────────────────► key set ◄──────────────────────────────────────────┐
 //!     │ fetch failed               └──────────────► fetch (one a node at a time) ────┘ failed: kept until KEPT_FOR is over
 //!     └──► refuse, RETRY_AFTER
@@ -9,7 +9,8 @@
 //!
 //! A token names a node and a key before anything about it is proved, so anybody can ask for any key of any node. What
 //! that costs is bounded: one fetch a node at a time, a pause between fetches, a number of fetches over all, and a
-//! number of nodes that are remembered. Whether a token is good is [`porthole_shared::token::verify`]'s to say.
+//! number of nodes that are remembered; name lookups are apart from those of consoles, and log lines are few. Whether a
+//! token is good is [`porthole_shared::token::verify`]'s to say.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,11 +21,13 @@ use porthole_shared::lifecycle::chain;
 use porthole_shared::names::NodeId;
 use porthole_shared::reason::Reason;
 use porthole_shared::token::{KeyId, KeySet};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedMutexGuard, Semaphore};
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
-use crate::dial::{DialError, Dialer};
+use crate::dial::{ConnectError, DialError, Dialer};
 use crate::directory::{Directory, Node};
+use crate::occasionally::Occasionally;
 
 mod known;
 
@@ -51,6 +54,10 @@ struct Inner {
     generation: AtomicU64,
     nodes: Mutex<HashMap<NodeId, Arc<Entry>>>,
     fetches: Semaphore,
+    /// Lines about fetches that did not get their turn.
+    crowded: Occasionally,
+    /// Lines about fetches that failed.
+    failed: Occasionally,
 }
 
 /// What is known of one node.
@@ -64,40 +71,53 @@ struct Entry {
 
 impl Keys {
     /// Knows nothing yet.
-    pub fn new(dialer: Dialer, directory: Directory) -> Self {
+    pub fn new(dialer: &Dialer, directory: Directory) -> Self {
         let generation = AtomicU64::new(directory.generation());
-        let fetches = Semaphore::new(FETCHES);
-        Self(Arc::new(Inner { dialer, directory, generation, nodes: Mutex::default(), fetches }))
+        Self(Arc::new(Inner {
+            dialer: dialer.with_lookups_apart(),
+            directory,
+            generation,
+            nodes: Mutex::default(),
+            fetches: Semaphore::new(FETCHES),
+            crowded: Occasionally::default(),
+            failed: Occasionally::default(),
+        }))
     }
 
     /// The node's keys, this one among them.
     pub async fn for_token(&self, node: &Node, kid: &KeyId) -> Result<Arc<KeySet>, Reason> {
         let entry = self.entry(node);
-        if let Verdict::Decided(answer) = entry.known().look(kid, Instant::now()) {
+        let verdict = entry.known().look(kid, Instant::now());
+        if matches!(verdict, Verdict::Refresh(_)) {
+            // Else somebody is at it already.
+            if let Ok(turn) = Arc::clone(&entry.flight).try_lock_owned() {
+                drop(self.fetch(&entry, turn));
+            }
+        }
+        if let Some(answer) = verdict.answer() {
             return answer;
         }
         let turn = Arc::clone(&entry.flight).lock_owned().await;
         // Somebody else may have fetched meanwhile.
-        if let Verdict::Decided(answer) = entry.known().look(kid, Instant::now()) {
+        if let Some(answer) = entry.known().look(kid, Instant::now()).answer() {
             return answer;
         }
-        let inner = Arc::clone(&self.0);
-        let fetched = Arc::clone(&entry);
-        // A task of its own: a client that goes away must not make an agent's answer worthless, or it could make an
-        // edge ask as often as it likes.
-        let fetch = tokio::spawn(async move {
-            let _turn = turn;
-            let result = inner.fetch(&fetched.node).await;
-            fetched.known().note(result, Instant::now());
-        });
-        if fetch.await.is_err() {
+        if self.fetch(&entry, turn).await.is_err() {
             return Err(Reason::Internal);
         }
-        match entry.known().look(kid, Instant::now()) {
-            Verdict::Decided(answer) => answer,
-            // Only after a pause longer than that between two fetches.
-            Verdict::Fetch => Err(Reason::AgentUnreachable),
-        }
+        // No answer only after a pause longer than that between two fetches.
+        entry.known().look(kid, Instant::now()).answer().unwrap_or(Err(Reason::AgentUnreachable))
+    }
+
+    /// A task of its own: a client that goes away must not make an agent's answer worthless, or it could make an edge
+    /// ask as often as it likes.
+    fn fetch(&self, entry: &Arc<Entry>, turn: OwnedMutexGuard<()>) -> JoinHandle<()> {
+        let (inner, entry) = (Arc::clone(&self.0), Arc::clone(entry));
+        tokio::spawn(async move {
+            let _turn = turn;
+            let result = inner.fetch(&entry.node).await;
+            entry.known().note(result, Instant::now());
+        })
     }
 
     fn entry(&self, node: &Node) -> Arc<Entry> {
@@ -121,11 +141,20 @@ impl Keys {
 impl Inner {
     async fn fetch(&self, node: &Node) -> Result<KeySet, Reason> {
         let Ok(Ok(_permit)) = timeout(TURN_DEADLINE, self.fetches.acquire()).await else {
-            tracing::warn!(node = %node.name, "too many agents are being asked for their keys");
+            self.crowded.tell(|times| {
+                tracing::warn!(times, node = %node.name, "too many agents are being asked for their keys");
+            });
             return Err(Reason::AgentUnreachable);
         };
         self.dialer.jwks(node).await.map_err(|error| {
-            tracing::warn!(node = %node.name, address = %node.address, error = chain(&error), "no keys of this node");
+            if self.directory.is_template() && matches!(error, DialError::Connect(ConnectError::Lookup(_))) {
+                tracing::debug!(node = %node.name, address = %node.address, error = chain(&error), "no such node");
+                return Reason::UnknownNode;
+            }
+            self.failed.tell(|times| {
+                let error = chain(&error);
+                tracing::warn!(times, node = %node.name, address = %node.address, error, "no keys of this node");
+            });
             // A refusal of its keys is no answer for whoever holds a token.
             if matches!(error, DialError::Refused(_)) { Reason::AgentUnreachable } else { error.reason() }
         })

@@ -15,5 +15,7 @@ pub mod directory;
 pub mod drain;
 pub mod gate;
 pub mod keys;
+pub mod occasionally;
 pub mod relay;
 pub mod serve;
+pub mod validity;

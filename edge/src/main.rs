@@ -4,6 +4,7 @@
 use std::convert::Infallible;
 use std::io::Write as _;
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -28,13 +29,13 @@ struct Options {
     check_config: bool,
 }
 
-fn main() -> anyhow::Result<()> {
+fn main() -> anyhow::Result<ExitCode> {
     let options = Options::parse();
     let config: Config = config::load(&options.config)?;
     if options.check_config {
         Site::build(&config, <_>::default(), <_>::default())?;
         writeln!(std::io::stdout(), "{} is good", options.config.display())?;
-        return Ok(());
+        return Ok(ExitCode::SUCCESS);
     }
     telemetry::init(config.log)?;
     let runtime = runtime::Builder::new_multi_thread()
@@ -46,7 +47,7 @@ fn main() -> anyhow::Result<()> {
     runtime.block_on(run(&config))
 }
 
-async fn run(config: &Config) -> anyhow::Result<()> {
+async fn run(config: &Config) -> anyhow::Result<ExitCode> {
     let life = Lifecycle::start().context("signals cannot be handled")?;
     let site = Arc::new(Site::build(config, life.tasks(), life.shutdown())?);
     let public = Listeners::bind(&config.public.listen)?;
@@ -70,9 +71,10 @@ async fn run(config: &Config) -> anyhow::Result<()> {
     life.spawn(serve::drain_when_told(Arc::clone(&site)));
     life.ready("serving consoles");
 
+    let failed = life.failed();
     match life.finish(config.drain.deadline.get()).await {
         Outcome::Drained => tracing::info!("edge stops: nothing is left running"),
         Outcome::Aborted => tracing::warn!("edge stops: what was left was cut off"),
     }
-    Ok(())
+    Ok(if failed.is_cancelled() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }

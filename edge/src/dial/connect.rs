@@ -60,7 +60,7 @@ pub enum ConnectError {
 /// Makes connections.
 #[derive(Debug)]
 pub(super) struct Connector {
-    lookups: Arc<Semaphore>,
+    pub(super) lookups: Arc<Semaphore>,
 }
 
 impl Connector {

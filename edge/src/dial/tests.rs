@@ -176,12 +176,26 @@ async fn tls_sessions_are_resumed_and_changed_files_are_read() {
 
     // A new certificate: the next handshake is a full one, and the agent takes it.
     pki.issue("edge", &Role::Edge("e2".parse().unwrap()));
-    dialer.reload();
+    dialer.reload().unwrap();
     let stream = dialer.connect(&agent.node).await.unwrap();
     assert_eq!(stream.get_ref().1.handshake_kind(), Some(rustls::HandshakeKind::Full));
 
     // A broken one is not taken.
     fs::write(pki.dir.path().join("edge.pem"), "rubbish").unwrap();
-    dialer.reload();
+    dialer.reload().unwrap_err();
     dialer.jwks(&agent.node).await.unwrap();
+}
+
+#[tokio::test]
+async fn lookups_for_keys_do_not_hold_up_consoles() {
+    let pki = Pki::new();
+    let agent = FakeAgent::start(&pki, "n1", |_| Reply::Echo(format!("{SWITCHING}\r\n"))).await;
+    let named =
+        Node { address: format!("localhost:{}", agent.node.address.port()).parse().unwrap(), ..agent.node.clone() };
+    let dialer = pki.dialer();
+    let apart = dialer.with_lookups_apart();
+    let lookups = &apart.connector.lookups;
+    let _stuck = lookups.acquire_many(u32::try_from(lookups.available_permits()).unwrap()).await.unwrap();
+    dialer.redeem(&named, &console_request(false)).await.unwrap();
+    assert!(matches!(apart.jwks(&named).await, Err(DialError::Connect(ConnectError::Slow(_)))));
 }

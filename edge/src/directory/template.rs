@@ -1,4 +1,7 @@
 //! Addresses by rule: where every node's address follows from its name, no list is needed.
+//!
+//! The name comes out of a token before anything about that is proved, so a template must not be able to name a host
+//! that is not the operator's: what follows the name is a fixed domain.
 
 use porthole_shared::config::{HostPort, InvalidHostPort};
 use porthole_shared::names::{NodeId, NodeName};
@@ -10,7 +13,7 @@ use super::Node;
 /// What stands for the node's name.
 const PLACE: &str = "{node}";
 
-/// A host and port with the node's name in it, such as `{node}.internal.example:6090`.
+/// A host and port under a fixed domain, with the node's name in it, such as `{node}.internal.example:6090`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub struct AddressTemplate(String);
@@ -21,6 +24,12 @@ pub enum InvalidTemplate {
     /// All nodes would have one address.
     #[error("the address template has no {{node}} in its host: write it as in \"{{node}}.internal.example:6090\"")]
     NoPlace,
+    /// Whoever makes up a token could have any host dialled.
+    #[error(
+        "the address template has no fixed domain behind {{node}}: any host could be dialled; write it as in \
+         \"{{node}}.internal.example:6090\""
+    )]
+    NoDomain,
     /// It gives no address.
     #[error("the address template gives no address")]
     NoAddress(#[from] InvalidHostPort),
@@ -34,8 +43,16 @@ impl TryFrom<String> for AddressTemplate {
         }
         // A digit for the name would let `6{node}` through as a port.
         text.replace(PLACE, "n").parse::<HostPort>()?;
-        Ok(Self(text))
+        let (_, behind) = text.rsplit_once(PLACE).ok_or(InvalidTemplate::NoPlace)?;
+        let domain = behind.rsplit_once(':').and_then(|(host, _port)| host.strip_prefix('.'));
+        if domain.is_some_and(is_domain) { Ok(Self(text)) } else { Err(InvalidTemplate::NoDomain) }
     }
+}
+
+/// Labels with a dot between them. The last begins with a letter, or a name of numbers would make an IPv4 address.
+fn is_domain(text: &str) -> bool {
+    let last = text.rsplit('.').next().unwrap_or_default();
+    text.split('.').all(|label| !label.is_empty()) && last.starts_with(|first: char| first.is_ascii_alphabetic())
 }
 
 impl AddressTemplate {

@@ -104,6 +104,29 @@ fn a_template_takes_names_only() {
 }
 
 #[test]
+fn a_template_names_hosts_of_a_fixed_domain_only() {
+    for good in ["{node}.internal:1", "{node}.internal.example:6090", "vm-{node}.a-1.example:1", "{node}.x.{node}.b:1"]
+    {
+        AddressTemplate::try_from(good.to_owned()).unwrap();
+    }
+    for bad in [
+        "{node}:6090",
+        "www.{node}:6090",
+        "{node}internal.example:1",
+        "{node}-a.example:1",
+        "{node}.:1",
+        "{node}..example:1",
+        "{node}.example.:1",
+        "{node}.1:1",
+        "{node}.example.0x7f:1",
+        "{node}.example.{node}:1",
+    ] {
+        let refused = AddressTemplate::try_from(bad.to_owned());
+        assert_eq!(refused, Err(InvalidTemplate::NoDomain), "{bad}");
+    }
+}
+
+#[test]
 fn the_agents_table_has_exactly_one_source() {
     #[derive(Debug, Deserialize)]
     struct Whole {
@@ -118,10 +141,11 @@ fn the_agents_table_has_exactly_one_source() {
     let config = load("nodes = \"n.toml\"\nconnect_timeout = \"2s\"").unwrap();
     assert_eq!(config.nodes, Source::File("n.toml".into()));
     assert_eq!(config.connect_timeout, Duration::from_secs(2));
-    assert_eq!(load("template = \"{node}:1\"").unwrap().connect_timeout, Duration::from_secs(5));
+    assert_eq!(load("template = \"{node}.example:1\"").unwrap().connect_timeout, Duration::from_secs(5));
     for (more, expected) in [
         ("", "exactly one"),
-        ("nodes = \"n\"\ntemplate = \"{node}:1\"", "exactly one"),
+        ("nodes = \"n\"\ntemplate = \"{node}.example:1\"", "exactly one"),
+        ("template = \"{node}:1\"", "fixed domain"),
         ("template = \"x:1\"", "{node}"),
         ("nodes = \"n\"\nnode = 1", "unknown field `node`"),
     ] {

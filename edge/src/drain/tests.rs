@@ -25,6 +25,12 @@ async fn every_agent_is_told_once_and_a_dead_or_slow_one_delays_nobody() {
     }
 }
 
+#[test]
+fn some_hundred_dead_agents_leave_most_of_the_deadline_to_the_others() {
+    let turns = u32::try_from(300_usize.div_ceil(AT_ONCE)).unwrap();
+    assert!(EACH * turns <= crate::config::Drain::default().deadline.get() / 2);
+}
+
 #[tokio::test]
 async fn nobody_is_told_where_nobody_is() {
     assert_eq!(drain(&Pki::new().dialer(), Vec::new(), EdgeInstance::random()).await, Told::default());

@@ -9,7 +9,7 @@ use std::net::Ipv6Addr;
 use std::str::FromStr;
 
 use http::header::{HOST, ORIGIN};
-use http::{HeaderMap, HeaderName, request};
+use http::{HeaderMap, HeaderName, HeaderValue, request};
 use porthole_shared::reason::Reason;
 use serde::Deserialize;
 
@@ -98,6 +98,12 @@ impl OriginPolicy {
             Single::Value(origin) => self.allows(origin, &addressed),
         };
         if allowed { Ok(()) } else { Err(Reason::OriginRefused) }
+    }
+
+    /// The origin whose pages may read an answer, if the request comes from an allowed page.
+    pub fn reader<'h>(&self, head: &'h request::Parts) -> Option<&'h HeaderValue> {
+        self.check(head).ok()?;
+        head.headers.get(ORIGIN)
     }
 
     fn allows(&self, origin: &str, addressed: &Host) -> bool {
@@ -227,6 +233,21 @@ mod tests {
         assert_eq!(policy.check(&two.body(()).unwrap().into_parts().0), Err(Reason::OriginRefused));
         let absolute = http::Request::builder().uri("https://b/x").header("host", "a").header("origin", "https://b");
         assert_eq!(policy.check(&absolute.body(()).unwrap().into_parts().0), Ok(()));
+    }
+
+    #[test]
+    fn who_may_read_is_whoever_may_ask() {
+        let policy = OriginPolicy { scheme: Scheme::Https, allowed: vec!["b".parse().unwrap()] };
+        let reader = |origin: &str| {
+            let request = http::Request::builder().header("host", "a").header("origin", origin).body(()).unwrap();
+            policy.reader(&request.into_parts().0).cloned()
+        };
+        assert_eq!(reader("https://b:8443").unwrap(), "https://b:8443");
+        assert_eq!(reader("https://a").unwrap(), "https://a");
+        assert_eq!(reader("https://c"), None);
+        assert_eq!(reader("null"), None);
+        let programs = http::Request::builder().header("host", "a").body(()).unwrap();
+        assert_eq!(policy.reader(&programs.into_parts().0), None);
     }
 
     #[test]

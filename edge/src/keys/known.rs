@@ -7,7 +7,7 @@ use porthole_shared::reason::Reason;
 use porthole_shared::token::{KeyId, KeySet};
 use tokio::time::Instant;
 
-/// How long a key set is used without asking again.
+/// How long a key set is used without asking again. Beyond, it is used while the agent is asked.
 pub(super) const FRESH_FOR: Duration = Duration::from_mins(10);
 
 /// How long it is used while its agent cannot be asked. The agent's own row is asked before anybody sees a console.
@@ -33,8 +33,21 @@ pub(super) struct Known {
 pub(super) enum Verdict {
     /// Ask the agent.
     Fetch,
+    /// Use these, and ask the agent meanwhile.
+    Refresh(Arc<KeySet>),
     /// Use these, or refuse.
     Decided(Result<Arc<KeySet>, Reason>),
+}
+
+impl Verdict {
+    /// What to tell who waits; `None`: nothing before the agent was asked.
+    pub(super) fn answer(self) -> Option<Result<Arc<KeySet>, Reason>> {
+        match self {
+            Self::Fetch => None,
+            Self::Refresh(keys) => Some(Ok(keys)),
+            Self::Decided(answer) => Some(answer),
+        }
+    }
 }
 
 impl Known {
@@ -47,11 +60,12 @@ impl Known {
             (Some((keys, _)), Some((Err(_), tried))) if now < tried + RETRY_AFTER => {
                 Verdict::Decided(Ok(Arc::clone(keys)))
             }
+            (Some((keys, _)), _) => Verdict::Refresh(Arc::clone(keys)),
             (None, Some((Ok(()), tried))) if now < tried + ASK_AGAIN_AFTER => {
                 Verdict::Decided(Err(Reason::BadSignature))
             }
             (None, Some((Err(reason), tried))) if now < tried + RETRY_AFTER => Verdict::Decided(Err(reason)),
-            (_, _) => Verdict::Fetch,
+            (None, _) => Verdict::Fetch,
         }
     }
 
@@ -89,6 +103,10 @@ mod tests {
     fn word(known: &mut Known, key: &SigningKey, now: Instant) -> &'static str {
         match known.look(key.kid(), now) {
             Verdict::Fetch => "fetch",
+            Verdict::Refresh(keys) => {
+                assert!(keys.contains(key.kid()));
+                "refresh"
+            }
             Verdict::Decided(Ok(keys)) => {
                 assert!(keys.contains(key.kid()));
                 "use"
@@ -106,7 +124,7 @@ mod tests {
         assert_eq!(word(&mut known, &ours, start), "fetch");
         known.note(Ok(set(&[&ours])), start);
         assert_eq!(word(&mut known, &ours, start + FRESH_FOR - SECOND), "use");
-        assert_eq!(word(&mut known, &ours, start + FRESH_FOR), "fetch");
+        assert_eq!(word(&mut known, &ours, start + FRESH_FOR), "refresh");
     }
 
     #[test]
@@ -130,7 +148,7 @@ mod tests {
         known.note(Ok(set(&[&ours])), start);
         known.note(Err(Reason::AgentUnreachable), start + FRESH_FOR);
         assert_eq!(word(&mut known, &ours, start + FRESH_FOR), "use");
-        assert_eq!(word(&mut known, &ours, start + FRESH_FOR + RETRY_AFTER), "fetch");
+        assert_eq!(word(&mut known, &ours, start + FRESH_FOR + RETRY_AFTER), "refresh");
         known.note(Err(Reason::AgentUnreachable), start + KEPT_FOR);
         assert_eq!(word(&mut known, &ours, start + KEPT_FOR), "agent_unreachable");
     }

@@ -2,6 +2,7 @@
 //!
 //! It goes on answering while sessions drain, for that is when a load balancer asks. Metrics will be served here too.
 
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
@@ -18,12 +19,15 @@ use porthole_shared::clock::Clock;
 use porthole_shared::lifecycle::Shutdown;
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::answer::{self, Body};
-use super::listen::{Listeners, Most, accept};
+use super::listen::{Listeners, accept};
 use super::live::Live;
+use super::room::Most;
 use super::tls::Certificate;
+use crate::dial::Dialer;
+use crate::validity::{Reminder, Validity};
 
 /// The `[admin]` table.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -46,10 +50,15 @@ const MOST: Most = Most {
         None => NonZeroUsize::MIN,
     },
     setting: "none: 64 on the admin listener",
+    each: None,
+    each_setting: "none",
 };
 
 /// How long a check may take, idle time included.
 const LONGEST: Duration = Duration::from_secs(30);
+
+/// How often it is looked whether to warn of a certificate.
+const REMINDED: Duration = Duration::from_mins(1);
 
 /// What readiness depends on.
 #[derive(Debug, Clone)]
@@ -58,9 +67,11 @@ pub struct Health {
     pub shutdown: Shutdown,
     /// The public certificate, if this edge ends TLS.
     pub certificate: Option<Certificate>,
+    /// Reaches agents, with the internal certificate.
+    pub dialer: Dialer,
     /// The live sessions.
     pub live: Live,
-    /// For the certificate's validity.
+    /// For the certificates' validity.
     pub clock: Arc<dyn Clock>,
 }
 
@@ -83,10 +94,10 @@ enum Status {
 
 impl Health {
     fn readiness(&self) -> Readiness {
-        let expired = self.certificate.as_ref().map(Certificate::not_after).filter(|end| self.clock.now() >= *end);
-        let problems: Vec<String> = expired
-            .map(|end| format!("the public certificate has expired on {end}: put a new one in place"))
-            .into_iter()
+        let now = self.clock.now();
+        let problems: Vec<String> = self
+            .certificates()
+            .filter_map(|(what, validity)| validity.problem(now).map(|problem| format!("{what} {problem}")))
             .collect();
         let status = match (self.shutdown.soft.is_cancelled(), problems.is_empty()) {
             (true, _) => Status::Draining,
@@ -95,19 +106,43 @@ impl Health {
         };
         Readiness { status, problems, sessions: self.live.sessions() }
     }
+
+    /// The certificates without which nobody gets a console.
+    fn certificates(&self) -> impl Iterator<Item = (&'static str, Validity)> {
+        let public = self.certificate.as_ref().map(|certificate| ("the public certificate", certificate.validity()));
+        public.into_iter().chain([("the certificate towards agents", self.dialer.validity())])
+    }
+
+    /// Warns of certificates that end soon, until the process stops.
+    pub async fn remind(self) {
+        let mut reminders: HashMap<&'static str, Reminder> = HashMap::new();
+        loop {
+            let now = self.clock.now();
+            for (what, validity) in self.certificates() {
+                if reminders.entry(what).or_default().is_due(validity, now) {
+                    let valid_until = validity.not_after;
+                    tracing::warn!(%valid_until, "{what} ends soon, or has ended: put a new one in place");
+                }
+            }
+            tokio::select! {
+                () = self.shutdown.hard.cancelled() => return,
+                () = sleep(REMINDED) => {}
+            }
+        }
+    }
 }
 
 /// Serves until the process is told to drop everything.
 pub async fn run(listeners: Listeners, health: Health) {
     let stop = health.shutdown.hard.clone();
-    accept(listeners, MOST, stop.clone(), move |tcp, _peer, permit| {
+    accept(listeners, MOST, stop.clone(), move |tcp, _peer, place| {
         let (health, stop) = (health.clone(), stop.clone());
         drop(tokio::spawn(async move {
             tokio::select! {
                 _ended = timeout(LONGEST, serve(tcp, health)) => {}
                 () = stop.cancelled() => {}
             }
-            drop(permit);
+            drop(place);
         }));
     })
     .await;
@@ -177,6 +212,7 @@ mod tests {
     use porthole_shared::clock::{ManualClock, UnixTime};
 
     use super::*;
+    use crate::dial::fixture::Pki;
     use crate::serve::tls::Files;
 
     async fn ask(health: &Health, path: &str, accept: &str) -> (StatusCode, String) {
@@ -198,6 +234,7 @@ mod tests {
         let health = Health {
             shutdown: Shutdown::default(),
             certificate: Some(Certificate::load(&files).unwrap()),
+            dialer: Pki::new().dialer(),
             live: Live::default(),
             clock: Arc::new(clock.clone()),
         };
@@ -205,7 +242,15 @@ mod tests {
         clock.advance(10_000_000_000_000);
         let (status, text) = ask(&health, "/readyz", "application/json").await;
         assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
-        assert!(text.contains("\"not_ready\"") && text.contains("expired on"), "{text}");
+        assert!(text.contains("\"not_ready\"") && text.contains("the public certificate has expired on"), "{text}");
+        // Where a load balancer ends TLS, the other certificate still counts.
+        let balanced = Health { certificate: None, ..health.clone() };
+        let (status, text) = ask(&balanced, "/readyz", "*/*").await;
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+        assert!(text.starts_with("not ready\nthe certificate towards agents has expired on"), "{text}");
+        let early = Health { clock: Arc::new(ManualClock::at(UnixTime(0))), ..balanced };
+        let (_status, text) = ask(&early, "/readyz", "*/*").await;
+        assert!(text.starts_with("not ready\nthe certificate towards agents is not valid before"), "{text}");
         health.shutdown.soft.cancel();
         let (status, text) = ask(&health, "/readyz", "*/*").await;
         assert!(status == StatusCode::SERVICE_UNAVAILABLE && text.starts_with("draining\n"), "{text}");

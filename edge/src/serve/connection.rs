@@ -18,11 +18,11 @@ use porthole_shared::tunnel::{ClientFacts, ClientTls};
 use rustls::ProtocolVersion;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use super::room::Place;
 use super::route;
 use super::site::Site;
 use crate::relay::Leg;
@@ -61,9 +61,9 @@ impl ClientStream for TlsStream<TcpStream> {
 }
 
 /// Serves one connection.
-pub async fn serve(tcp: TcpStream, peer: SocketAddr, site: Arc<Site>, permit: OwnedSemaphorePermit) {
+pub async fn serve(tcp: TcpStream, peer: SocketAddr, site: Arc<Site>, place: Place) {
     let deadline = Instant::now() + site.head_timeout;
-    let client = |tls| Client { facts: ClientFacts { address: peer, tls, edge_instance: site.instance }, permit };
+    let client = |tls| Client { facts: ClientFacts { address: peer, tls, edge_instance: site.instance }, place };
     let Some(certificate) = &site.certificate else {
         return exchange(tcp, client(None), deadline, &site).await;
     };
@@ -91,7 +91,7 @@ pub struct Client {
     /// What the agent is told.
     pub facts: ClientFacts,
     /// Given back when neither the connection nor its session needs it any more.
-    pub permit: OwnedSemaphorePermit,
+    pub place: Place,
 }
 
 async fn exchange<S: ClientStream>(stream: S, client: Client, deadline: Instant, site: &Arc<Site>) {

@@ -1,26 +1,24 @@
 //! Listening sockets, and the loop that takes connections from them.
 
+use std::collections::HashMap;
 use std::io;
 use std::net::{Ipv6Addr, SocketAddr};
-use std::num::NonZeroUsize;
-use std::sync::Arc;
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
+
+use super::room::{Full, Most, Place, Room};
+use crate::occasionally::Occasionally;
 
 /// How many connections the kernel keeps for us while we are busy.
 const BACKLOG: i32 = 1024;
 
 /// How long to wait when the process is out of descriptors: some session may end meanwhile.
 const AFTER_ERROR: Duration = Duration::from_millis(50);
-
-/// How often an overload is logged.
-const LOG_PERIOD: Duration = Duration::from_secs(10);
 
 /// An address cannot be listened on.
 #[derive(Debug, thiserror::Error)]
@@ -66,93 +64,66 @@ fn bind(address: SocketAddr, v4_apart: bool) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-/// How many connections may be served at once, and the setting that says so.
-#[derive(Debug, Clone, Copy)]
-pub struct Most {
-    /// The count.
-    pub connections: NonZeroUsize,
-    /// What an operator can change, for the log.
-    pub setting: &'static str,
-}
-
 /// Takes connections until `stop`, at most `most` at once over all listeners. One more is closed at once: the client, or
-/// the load balancer before it, then knows to go elsewhere. `serve` starts a task and
-/// keeps the permit for as long as the connection lives.
+/// the load balancer before it, then knows to go elsewhere. `serve` starts a task and keeps the place for as long as the
+/// connection lives.
 pub async fn accept<F>(listeners: Listeners, most: Most, stop: CancellationToken, serve: F)
 where
-    F: Fn(TcpStream, SocketAddr, OwnedSemaphorePermit) + Clone + Send + Sync + 'static,
+    F: Fn(TcpStream, SocketAddr, Place) + Clone + Send + Sync + 'static,
 {
-    let room = Arc::new(Semaphore::new(most.connections.get().min(Semaphore::MAX_PERMITS)));
+    let room = Room::new(most);
     let mut loops = JoinSet::new();
     for listener in listeners.0 {
-        loops.spawn(accept_one(listener, Arc::clone(&room), most.setting, stop.clone(), serve.clone()));
+        loops.spawn(accept_one(listener, room.clone(), stop.clone(), serve.clone()));
     }
     while loops.join_next().await.is_some() {}
 }
 
-async fn accept_one<F>(
-    listener: TcpListener,
-    room: Arc<Semaphore>,
-    setting: &'static str,
-    stop: CancellationToken,
-    serve: F,
-) where
-    F: Fn(TcpStream, SocketAddr, OwnedSemaphorePermit),
+async fn accept_one<F>(listener: TcpListener, room: Room, stop: CancellationToken, serve: F)
+where
+    F: Fn(TcpStream, SocketAddr, Place),
 {
-    let mut overload = Occasionally::default();
+    // Apart, so that one greedy client's lines do not stand for everybody's.
+    let mut overloads: HashMap<&'static str, Occasionally> = HashMap::new();
+    let failures = Occasionally::default();
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => return,
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((tcp, peer)) => match Arc::clone(&room).try_acquire_owned() {
-                Ok(permit) => {
+            Ok((tcp, peer)) => match room.take(peer.ip()) {
+                Ok(place) => {
                     // Keystrokes and frames must not wait for company. Without it the connection still works.
                     if let Err(error) = tcp.set_nodelay(true) {
                         tracing::debug!(%error, "TCP_NODELAY could not be set");
                     }
                     let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
-                    serve(tcp, peer, permit);
+                    serve(tcp, peer, place);
                 }
-                Err(_) => overload.tell(|times| {
-                    tracing::warn!(times, setting, "connections closed unserved: as many as may be are served");
+                Err(Full { setting }) => overloads.entry(setting).or_default().tell(|times| {
+                    let last = peer.ip().to_canonical();
+                    tracing::warn!(times, setting, %last, "connections closed unserved: as many as may be are served");
                 }),
             },
             Err(error) => {
-                overload.tell(|times| tracing::warn!(%error, times, "connections could not be accepted"));
+                failures.tell(|times| tracing::warn!(%error, times, "connections could not be accepted"));
                 sleep(AFTER_ERROR).await;
             }
         }
     }
 }
 
-/// Says something at most once in a while, and how often it would have been said.
-#[derive(Default)]
-struct Occasionally {
-    last: Option<Instant>,
-    times: u64,
-}
-
-impl Occasionally {
-    fn tell(&mut self, say: impl FnOnce(u64)) {
-        self.times += 1;
-        if self.last.is_none_or(|last| last.elapsed() >= LOG_PERIOD) {
-            say(self.times);
-            self.last = Some(Instant::now());
-            self.times = 0;
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroUsize;
+
     use tokio::io::AsyncReadExt as _;
     use tokio::sync::mpsc;
 
     use super::*;
 
-    const ONE: Most = Most { connections: NonZeroUsize::MIN, setting: "test" };
+    const ONE: Most = Most { connections: NonZeroUsize::MIN, setting: "test", each: None, each_setting: "test" };
 
     #[tokio::test]
     async fn the_unspecified_ipv6_address_takes_ipv4_too_and_names_it_so() {
@@ -178,8 +149,8 @@ mod tests {
         let address = *listeners.addresses().first().unwrap();
         let (told, mut heard) = mpsc::unbounded_channel();
         let stop = CancellationToken::new();
-        drop(tokio::spawn(accept(listeners, ONE, stop.clone(), move |tcp, _, permit| {
-            told.send((tcp, permit)).unwrap();
+        drop(tokio::spawn(accept(listeners, ONE, stop.clone(), move |tcp, _, place| {
+            told.send((tcp, place)).unwrap();
         })));
         let _first = TcpStream::connect(address).await.unwrap();
         let held = heard.recv().await.unwrap();

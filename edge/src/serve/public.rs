@@ -28,6 +28,8 @@ pub struct Config {
     pub head_timeout: Duration,
     /// How many connections are served at once, sessions included.
     pub max_connections: NonZeroUsize,
+    /// How many for one client address; `None` behind a load balancer, where all come from its address.
+    pub max_connections_per_address: Option<NonZeroUsize>,
 }
 
 /// Who ends TLS.
@@ -55,6 +57,7 @@ struct Table {
     frame_ancestors: FrameAncestors,
     head_timeout: Option<Duration>,
     max_connections: Option<NonZeroUsize>,
+    max_connections_per_address: Option<NonZeroUsize>,
 }
 
 /// The table contradicts itself.
@@ -72,6 +75,12 @@ pub enum InvalidPublic {
     /// A scheme that TLS contradicts.
     #[error("[public] scheme is for `behind_load_balancer = true`; with `tls` it is always https: remove it")]
     SchemeWithTls,
+    /// Clients that are not told apart.
+    #[error(
+        "[public] max_connections_per_address is for `tls`: with `behind_load_balancer = true` all connections come from \
+         the balancer's address; remove it, and have the balancer bound its clients"
+    )]
+    OneAddress,
     /// No time at all.
     #[error("[public] head_timeout is zero: no client could connect; write \"10s\", say")]
     NoTime,
@@ -85,6 +94,11 @@ impl TryFrom<Table> for Config {
             (Some(files), false, None) => (Transport::Tls(files), Scheme::Https),
             (None, true, scheme) => (Transport::BehindLoadBalancer, scheme.unwrap_or(Scheme::Https)),
             (Some(_), true, _) | (None, false, _) => return Err(InvalidPublic::OneTransport),
+        };
+        let max_connections_per_address = match (&transport, table.max_connections_per_address) {
+            (Transport::Tls(_), each) => Some(each.unwrap_or(DEFAULT_CONNECTIONS_PER_ADDRESS)),
+            (Transport::BehindLoadBalancer, None) => None,
+            (Transport::BehindLoadBalancer, Some(_)) => return Err(InvalidPublic::OneAddress),
         };
         let head_timeout = table.head_timeout.unwrap_or(Duration::from_secs(10));
         if table.listen.is_empty() {
@@ -101,12 +115,19 @@ impl TryFrom<Table> for Config {
             frame_ancestors: table.frame_ancestors,
             head_timeout,
             max_connections: table.max_connections.unwrap_or(DEFAULT_CONNECTIONS),
+            max_connections_per_address,
         })
     }
 }
 
 /// Each session takes two descriptors and about 20 KiB.
 const DEFAULT_CONNECTIONS: NonZeroUsize = match NonZeroUsize::new(10_000) {
+    Some(count) => count,
+    None => NonZeroUsize::MIN,
+};
+
+/// Enough for an office behind one address: a SPICE session has about six connections, a page as many.
+const DEFAULT_CONNECTIONS_PER_ADDRESS: NonZeroUsize = match NonZeroUsize::new(256) {
     Some(count) => count,
     None => NonZeroUsize::MIN,
 };
@@ -169,9 +190,11 @@ mod tests {
         assert_eq!(config.origins, OriginPolicy { scheme: Scheme::Https, allowed: Vec::new() });
         assert_eq!(config.head_timeout, Duration::from_secs(10));
         assert_eq!(config.max_connections.get(), 10_000);
+        assert_eq!(config.max_connections_per_address.unwrap().get(), 256);
         assert_eq!(config.frame_ancestors.directive(), "frame-ancestors 'self'");
         let plain = parse("listen = ['127.0.0.1:80']\nbehind_load_balancer = true").unwrap();
         assert_eq!((plain.transport, plain.origins.scheme), (Transport::BehindLoadBalancer, Scheme::Https));
+        assert_eq!(plain.max_connections_per_address, None);
     }
 
     #[test]
@@ -187,6 +210,10 @@ mod tests {
             (format!("listen = ['[::]:443']\n{tls}\nframe_ancestors = ['a; script-src *']"), "frame_ancestors"),
             (format!("listen = ['[::]:443']\n{tls}\nframe_ancestors = [\"'none'\", 'https://a']"), "alone"),
             (format!("listen = ['[::]:443']\n{tls}\nmax_connections = 0"), "nonzero"),
+            (
+                "listen = ['[::]:80']\nbehind_load_balancer = true\nmax_connections_per_address = 9".to_owned(),
+                "the balancer's address",
+            ),
         ] {
             let message = parse(&text).unwrap_err();
             assert!(message.contains(expected), "{text}\n{message}");

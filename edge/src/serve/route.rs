@@ -29,6 +29,7 @@ pub async fn answer<S: ClientStream>(
     let (head, body) = request.into_parts();
     match (head.uri.path(), &head.method) {
         (INSPECT_PATH, &Method::POST) => Box::pin(inspect::answer(&head, body, &client.facts, &site)).await,
+        (INSPECT_PATH, _) if inspect::is_preflight(&head) => inspect::preflight(&head, &site),
         (INSPECT_PATH, _) => not_allowed(&head, &site, HeaderValue::from_static("POST")),
         (_, &Method::GET | &Method::HEAD) => page(&head, &site).await,
         (_, _) => not_allowed(&head, &site, files::METHODS),

@@ -69,6 +69,8 @@ pub struct Site {
     pub head_timeout: Duration,
     /// How many connections are served at once.
     pub max_connections: NonZeroUsize,
+    /// How many for one client address.
+    pub max_connections_per_address: Option<NonZeroUsize>,
     /// Tells token times and certificate times.
     pub clock: Arc<dyn Clock>,
     /// Where connections and sessions run, so that the end of the process waits for them.
@@ -83,7 +85,7 @@ impl Site {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let directory = Directory::open(&config.agents.nodes)?;
         let dialer = Dialer::new(&config.agents).map_err(BuildError::Agents)?;
-        let keys = Keys::new(dialer.clone(), directory.clone());
+        let keys = Keys::new(&dialer, directory.clone());
         let public = &config.public;
         let certificate = match &public.transport {
             Transport::Tls(files) => Some(Certificate::load(files).map_err(BuildError::Public)?),
@@ -103,6 +105,7 @@ impl Site {
             counters: Counters::default(),
             head_timeout: public.head_timeout.get(),
             max_connections: public.max_connections,
+            max_connections_per_address: public.max_connections_per_address,
             clock,
             tasks,
             shutdown,
@@ -113,6 +116,7 @@ impl Site {
     pub fn watch_files(&self, life: &Lifecycle) {
         drop(tokio::spawn(self.directory.clone().watch(self.shutdown.clone())));
         drop(tokio::spawn(self.dialer.clone().watch(self.shutdown.clone())));
+        drop(tokio::spawn(self.health().remind()));
         if let Some(certificate) = self.certificate.clone() {
             drop(tokio::spawn(certificate.watch(life.reloads(), self.shutdown.clone())));
         }
@@ -123,6 +127,7 @@ impl Site {
         Health {
             shutdown: self.shutdown.clone(),
             certificate: self.certificate.clone(),
+            dialer: self.dialer.clone(),
             live: self.live.clone(),
             clock: Arc::clone(&self.clock),
         }

@@ -4,15 +4,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use porthole_shared::clock::UnixTime;
-use porthole_shared::lifecycle::{Shutdown, chain};
-use porthole_shared::tls::{TlsError, certificate_facts, load_certificates, load_key, provider};
+use porthole_shared::lifecycle::Shutdown;
+use porthole_shared::tls::{TlsError, load_certificates, load_key, provider};
 use porthole_shared::watch::FileWatch;
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs::Ticketer;
 use rustls::version::{TLS12, TLS13};
 use serde::Deserialize;
 use tokio::sync::watch;
+
+use crate::validity::Validity;
 
 /// The PEM files of the public certificate.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -34,7 +35,7 @@ pub struct Certificate {
 #[derive(Debug)]
 struct Current {
     config: Arc<ServerConfig>,
-    not_after: UnixTime,
+    validity: Validity,
 }
 
 impl Certificate {
@@ -49,45 +50,42 @@ impl Certificate {
         Arc::clone(&self.current.load().config)
     }
 
-    /// Until when the certificate is valid.
-    pub fn not_after(&self) -> UnixTime {
-        self.current.load().not_after
+    /// When the certificate is valid.
+    pub fn validity(&self) -> Validity {
+        self.current.load().validity
     }
 
     /// Reads the files again whenever they change or somebody asks for it, until the process stops. Files that cannot
     /// be used are told of in the log, and what was served before is served on.
     pub async fn watch(self, mut reloads: watch::Receiver<u64>, shutdown: Shutdown) {
         let mut changes = FileWatch::new([self.files.certificate.clone(), self.files.key.clone()]);
-        // They may have changed between `load` and now.
-        self.reload();
         loop {
+            // At first, too: they may have changed between `load` and now.
+            if let Err(error) = self.reload()
+                && let Some(error) = changes.failed(&error)
+            {
+                tracing::error!(error, "the public certificate cannot be used: the one read before is served on");
+            }
             tokio::select! {
                 () = shutdown.hard.cancelled() => return,
                 () = changes.changed() => {}
-                Ok(()) = reloads.changed() => {}
+                Ok(()) = reloads.changed() => changes.forget(),
             }
-            self.reload();
         }
     }
 
-    fn reload(&self) {
-        match read(&self.files) {
-            Ok(current) => {
-                tracing::info!(valid_until = %current.not_after, "public certificate read");
-                self.current.store(Arc::new(current));
-            }
-            Err(error) => tracing::error!(
-                error = chain(&error),
-                "the public certificate cannot be used: the one read before is served on"
-            ),
-        }
+    fn reload(&self) -> Result<(), TlsError> {
+        let current = read(&self.files)?;
+        tracing::info!(valid_until = %current.validity.not_after, "public certificate read");
+        self.current.store(Arc::new(current));
+        Ok(())
     }
 }
 
 fn read(files: &Files) -> Result<Current, TlsError> {
     let chain = load_certificates(&files.certificate)?;
     let leaf = chain.first().ok_or_else(|| TlsError::Empty { path: files.certificate.clone() })?;
-    let not_after = certificate_facts(leaf)?.not_after;
+    let validity = Validity::of(leaf)?;
     let mismatch =
         |source| TlsError::Mismatch { certificate: files.certificate.clone(), key: files.key.clone(), source };
     let mut config = ServerConfig::builder_with_provider(provider())
@@ -98,7 +96,7 @@ fn read(files: &Files) -> Result<Current, TlsError> {
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     // Tickets instead of a cache: resumption costs no memory here. New files come with new ticket keys.
     config.ticketer = Ticketer::new()?;
-    Ok(Current { config: Arc::new(config), not_after })
+    Ok(Current { config: Arc::new(config), validity })
 }
 
 #[cfg(test)]
@@ -121,15 +119,15 @@ mod tests {
         let first = certificate.config();
 
         std::fs::write(&files.certificate, "rubbish").unwrap();
-        certificate.reload();
+        certificate.reload().unwrap_err();
         assert!(Arc::ptr_eq(&first, &certificate.config()));
         // A certificate whose key is not there yet.
         let other = rcgen::generate_simple_self_signed(["two.example".to_owned()]).unwrap();
         std::fs::write(&files.certificate, other.cert.pem()).unwrap();
-        certificate.reload();
+        certificate.reload().unwrap_err();
         assert!(Arc::ptr_eq(&first, &certificate.config()));
         std::fs::write(&files.key, other.signing_key.serialize_pem()).unwrap();
-        certificate.reload();
+        certificate.reload().unwrap();
         assert!(!Arc::ptr_eq(&first, &certificate.config()));
     }
 }

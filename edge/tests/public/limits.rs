@@ -39,6 +39,20 @@ async fn a_head_that_is_too_large_is_refused() {
 }
 
 #[tokio::test]
+async fn one_address_cannot_take_the_room_of_all() {
+    let edge = Edge::start(Setup { public: "max_connections_per_address = 1", ..Setup::default() }).await;
+    let mut client = Client::connect(&edge).await;
+    assert_eq!(client.ask(&upgrade(&edge.target(), "")).await.status, 101);
+    let mut second = TcpStream::connect(edge.address).await.unwrap();
+    assert_eq!(within(second.read(&mut [0; 16])).await.unwrap_or(0), 0);
+    // Another address of the same host.
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+    let mut other = Client::tls_over(socket.connect(edge.address).await.unwrap(), edge.dir()).await;
+    assert_eq!(other.ask("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.status, 404);
+}
+
+#[tokio::test]
 async fn one_connection_too_many_is_closed_and_room_comes_back_when_a_session_ends() {
     let edge = Edge::start(Setup { public: "max_connections = 1", plain: true, ..Setup::default() }).await;
     let mut client = Client::connect(&edge).await;

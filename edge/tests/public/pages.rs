@@ -57,6 +57,38 @@ async fn other_methods_are_named() {
 }
 
 #[tokio::test]
+async fn a_page_of_an_allowed_origin_may_ask_what_a_token_is_for_and_read_the_answer() {
+    let edge = Edge::start(Setup { public: "allowed_origins = ['dashboard.example']", ..Setup::default() }).await;
+    let question = format!("{{\"token\":\"{}\"}}", edge.agent.token().expose());
+    let ask = async |method: &str, target: &str, origin: &str, body: &str| {
+        let mut client = Client::connect(&edge).await;
+        let length = body.len();
+        let answer = client
+            .ask(&format!(
+                "{method} {target} HTTP/1.1\r\nHost: edge.example\r\nOrigin: {origin}\r\nContent-Length: {length}\r\n\
+                 Access-Control-Request-Method: POST\r\nAccess-Control-Request-Headers: content-type\r\n\r\n{body}"
+            ))
+            .await;
+        let field = |name| answer.field(name).map(str::to_owned);
+        let shared = [field("access-control-allow-origin"), field("access-control-allow-methods")];
+        (answer.status, shared, field("access-control-allow-headers"), field("vary"))
+    };
+    let (path, dashboard, evil) = ("/api/console", "https://dashboard.example:8443", "https://evil.example");
+    let (text, vary) = (|text: &str| Some(text.to_owned()), Some("origin".to_owned()));
+
+    let allowed = [text(dashboard), text("POST")];
+    assert_eq!(ask("OPTIONS", path, dashboard, "").await, (204, allowed, text("content-type"), vary.clone()));
+    let readable = [text(dashboard), None];
+    assert_eq!(ask("POST", path, dashboard, &question).await, (200, readable.clone(), None, vary.clone()));
+    // Why not is for that page, too.
+    assert_eq!(ask("POST", path, dashboard, "{}").await, (401, readable, None, vary.clone()));
+    for method in ["OPTIONS", "POST"] {
+        assert_eq!(ask(method, path, evil, "").await, (403, [None, None], None, vary.clone()), "{method}");
+    }
+    assert_eq!(ask("OPTIONS", "/other", dashboard, "").await, (405, [None, None], None, None));
+}
+
+#[tokio::test]
 async fn a_connection_serves_several_pages_and_then_a_console() {
     let edge = Edge::start(Setup { pages: PAGES, ..Setup::default() }).await;
     let mut client = Client::connect(&edge).await;

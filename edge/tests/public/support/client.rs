@@ -66,6 +66,10 @@ impl Client {
 
     /// Trusts the CA of this folder.
     pub(crate) async fn tls(address: SocketAddr, dir: &Path) -> Self {
+        Self::tls_over(within(TcpStream::connect(address)).await.unwrap(), dir).await
+    }
+
+    pub(crate) async fn tls_over(tcp: TcpStream, dir: &Path) -> Self {
         let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates(load_certificates(&dir.join("ca.pem")).unwrap());
         let config = ClientConfig::builder_with_provider(provider())
@@ -74,7 +78,6 @@ impl Client {
             .with_root_certificates(roots)
             .with_no_client_auth();
         let name = ServerName::try_from("edge.example").unwrap();
-        let tcp = within(TcpStream::connect(address)).await.unwrap();
         let stream = within(TlsConnector::from(Arc::new(config)).connect(name, tcp)).await.unwrap();
         Self { stream: Box::new(stream) }
     }

@@ -1,0 +1,160 @@
+//! How many connections there is room for: over all, and for one client address.
+//!
+//! A connection costs a client nothing, a token least of all, so without the second bound one client could take all of
+//! the first. Whoever has an IPv6 address usually has its whole /64; that counts as one address.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// How many connections may be served at once, and the settings that say so.
+#[derive(Debug, Clone, Copy)]
+pub struct Most {
+    /// The count.
+    pub connections: NonZeroUsize,
+    /// What an operator can change, for the log.
+    pub setting: &'static str,
+    /// The count for one client address, where the peer of a connection is the client.
+    pub each: Option<NonZeroUsize>,
+    /// What an operator can change about that.
+    pub each_setting: &'static str,
+}
+
+/// There is no room, because of this setting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Full {
+    /// What an operator can change.
+    pub setting: &'static str,
+}
+
+/// The places of connections. Clones share one state.
+#[derive(Debug, Clone)]
+pub struct Room {
+    most: Most,
+    places: Arc<Semaphore>,
+    clients: Clients,
+}
+
+/// One connection's place. Dropping it gives it back.
+#[derive(Debug)]
+#[must_use = "the connection has its place only while this lives"]
+pub struct Place {
+    _place: OwnedSemaphorePermit,
+    _counted: Option<Counted>,
+}
+
+impl Room {
+    /// Nobody is here yet.
+    pub fn new(most: Most) -> Self {
+        let places = Arc::new(Semaphore::new(most.connections.get().min(Semaphore::MAX_PERMITS)));
+        Self { most, places, clients: Clients::default() }
+    }
+
+    /// A place for a connection from this address, if there is one.
+    pub fn take(&self, client: IpAddr) -> Result<Place, Full> {
+        let counted = match self.most.each {
+            None => None,
+            Some(each) => Some(self.clients.count(client, each).ok_or(Full { setting: self.most.each_setting })?),
+        };
+        let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| Full { setting: self.most.setting })?;
+        Ok(Place { _place: place, _counted: counted })
+    }
+}
+
+/// Connections by client. No client is in the map without one.
+#[derive(Debug, Clone, Default)]
+struct Clients(Arc<Mutex<HashMap<IpAddr, usize>>>);
+
+#[derive(Debug)]
+struct Counted {
+    clients: Clients,
+    client: IpAddr,
+}
+
+impl Clients {
+    fn count(&self, client: IpAddr, most: NonZeroUsize) -> Option<Counted> {
+        let client = as_client(client);
+        let mut counts = self.lock();
+        let count = counts.get(&client).copied().unwrap_or_default();
+        if count >= most.get() {
+            return None;
+        }
+        counts.insert(client, count + 1);
+        drop(counts);
+        Some(Counted { clients: self.clone(), client })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        let mut counts = self.clients.lock();
+        if let Some(count) = counts.get_mut(&self.client) {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(&self.client);
+            }
+        }
+    }
+}
+
+/// What counts as one client: an IPv4 address, or an IPv6 network of 64 bits.
+fn as_client(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from(u128::from(address) & !u128::from(u64::MAX))),
+        v4 @ IpAddr::V4(_) => v4,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn room(connections: usize, each: usize) -> Room {
+        let count = |count| NonZeroUsize::new(count).unwrap();
+        Room::new(Most {
+            connections: count(connections),
+            setting: "all",
+            each: Some(count(each)),
+            each_setting: "each",
+        })
+    }
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn one_client_cannot_take_the_room_of_others() {
+        let room = room(3, 2);
+        let held = [room.take(ip("192.0.2.1")).unwrap(), room.take(ip("192.0.2.1")).unwrap()];
+        assert_eq!(room.take(ip("192.0.2.1")).unwrap_err(), Full { setting: "each" });
+        assert_eq!(room.take(ip("::ffff:192.0.2.1")).unwrap_err(), Full { setting: "each" });
+        let _other = room.take(ip("192.0.2.2")).unwrap();
+        assert_eq!(room.take(ip("192.0.2.3")).unwrap_err(), Full { setting: "all" });
+        drop(held);
+        assert_eq!(room.clients.lock().len(), 1, "whoever is gone is forgotten, and so is whoever was refused");
+        let _again = room.take(ip("192.0.2.1")).unwrap();
+    }
+
+    #[test]
+    fn an_ipv6_network_of_64_bits_is_one_client() {
+        let room = room(9, 1);
+        let _held = room.take(ip("2001:db8:0:1::1")).unwrap();
+        assert!(room.take(ip("2001:db8:0:1:ffff:ffff:ffff:ffff")).is_err());
+        let _other = room.take(ip("2001:db8:0:2::1")).unwrap();
+    }
+
+    #[test]
+    fn clients_are_not_counted_where_they_are_not_told_apart() {
+        let room = Room::new(Most { each: None, ..room(2, 1).most });
+        let _held = [room.take(ip("192.0.2.1")).unwrap(), room.take(ip("192.0.2.1")).unwrap()];
+        assert_eq!(room.take(ip("192.0.2.1")).unwrap_err(), Full { setting: "all" });
+    }
+}
