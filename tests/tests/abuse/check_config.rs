@@ -12,6 +12,8 @@ use super::support::stack;
 fn check(binary: &str, arguments: &[&str], config: &Path) -> (Option<i32>, String) {
     let mut command = Command::new(places::binary(binary).unwrap());
     command.args(arguments).arg("--config").arg(config).stdin(Stdio::null());
+    // Whoever runs the tests may want backtraces of them; an operator has none.
+    command.env_remove("RUST_BACKTRACE").env_remove("RUST_LIB_BACKTRACE");
     let output = command.output().unwrap();
     let said = [output.stdout, output.stderr].concat();
     (output.status.code(), String::from_utf8(said).unwrap())
