@@ -297,8 +297,8 @@ fn an_error_in_the_middle_leaves_nothing() {
     fs::write(pki.path("agents"), "").unwrap();
     let before = pki.everything();
     pki.run(&["agent", "--node", "n1"]).failed(4).saying(&["agents"]);
-    pki.run(&["agent", "--node", "10.0.0.1"]).failed(1).saying(&["10.0.0.1", "server name"]);
-    pki.run(&["agent", "--node", "7"]).failed(1).saying(&["server name"]);
+    pki.run(&["agent", "--node", "10.0.0.1"]).failed(2).saying(&["10.0.0.1", "no address"]);
+    pki.run(&["agent", "--node", "7"]).failed(2).saying(&["no address"]);
     assert_eq!(pki.everything(), before);
     fs::set_permissions(pki.root(), fs::Permissions::from_mode(0o777)).unwrap();
     pki.run(&["edge", "--name", "e1"]).failed(1).saying(&["every user", "chmod o-w"]);
