@@ -76,8 +76,10 @@ impl Certificate {
 
     fn reload(&self) -> Result<(), TlsError> {
         let current = read(&self.files)?;
-        tracing::info!(valid_until = %current.validity.not_after, "public certificate read");
+        let valid_until = current.validity.not_after;
         self.current.store(Arc::new(current));
+        // Said once it is true: whoever reads this may connect and expect the new one.
+        tracing::info!(%valid_until, "public certificate read");
         Ok(())
     }
 }
