@@ -17,6 +17,7 @@ pub mod inspect;
 pub mod listen;
 pub mod live;
 pub mod public;
+mod reasons;
 pub mod resolve;
 pub mod room;
 pub mod route;

@@ -111,6 +111,62 @@ reasons! {
     MessageTooBig    "message_too_big"   400 1009 "The viewer sent a message that is too long." "Use another viewer."
 }
 
+impl Reason {
+    /// Whether what this says is likely to be over in a moment without anybody's doing, so that a viewer may try again
+    /// by itself. What ends a session for good (the guest stopped, somebody else took over) is not: trying again there
+    /// would fight a person's decision.
+    pub const fn passes_by_itself(self) -> bool {
+        match self {
+            Self::Unreachable
+            | Self::AgentUnreachable
+            | Self::HypervisorDown
+            | Self::Full
+            | Self::Draining
+            | Self::AgentStopping
+            | Self::EdgeDraining
+            | Self::AgentRestarted
+            | Self::ConsoleClosed
+            | Self::ClientGone
+            | Self::ClientStuck => true,
+            Self::BadRequest
+            | Self::MissingToken
+            | Self::TokenConflict
+            | Self::NoSuchKind
+            | Self::NoSuchPage
+            | Self::MethodNotAllowed
+            | Self::BadSignature
+            | Self::Expired
+            | Self::Revoked
+            | Self::Used
+            | Self::NotYours
+            | Self::OriginRefused
+            | Self::UnknownToken
+            | Self::WrongNode
+            | Self::UnknownNode
+            | Self::NoSuchConsole
+            | Self::NotRunning
+            | Self::Migrating
+            | Self::InUse
+            | Self::Unsupported
+            | Self::AgentInvalid
+            | Self::Internal
+            | Self::ShutOff
+            | Self::Destroyed
+            | Self::Crashed
+            | Self::Saved
+            | Self::Failed
+            | Self::Migrated
+            | Self::Killed
+            | Self::Superseded
+            | Self::LimitReached
+            | Self::ClientClosed
+            | Self::ProtocolError
+            | Self::TextFrame
+            | Self::MessageTooBig => false,
+        }
+    }
+}
+
 /// A code that is not in the table: from another release, or no code at all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a reason code of this release")]
@@ -157,6 +213,18 @@ mod tests {
             assert_eq!(serde_json::from_str::<Reason>(&json).unwrap(), reason);
         }
         assert_eq!("no-such".parse::<Reason>(), Err(UnknownReason));
+    }
+
+    #[test]
+    fn who_waits_for_what_passes_finds_it_again_with_the_same_token() {
+        for &reason in Reason::ALL.iter().filter(|reason| reason.passes_by_itself()) {
+            let answer = reason.status().as_u16();
+            assert!([409, 502, 503].contains(&answer), "{reason}: {answer} says that the token itself is no good");
+        }
+        // What a restart of our own services sends must be among them.
+        for &reason in Reason::ALL.iter().filter(|reason| reason.close_code() == 1012) {
+            assert!(reason.passes_by_itself(), "{reason}");
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The pages: files below `web_root`, and nothing else of the file system.
 //!
-//! There are no redirects and no listings: a path ending in `/` is its `index.html`, any other path is that file or
-//! nothing. Hidden files are not served, and a symbolic link only where it stays below the root.
+//! There are no redirects and no listings: a path ending in `/` is its `index.html`, a name without a dot is that page
+//! (`/console` is `console.html`), any other path is that file or nothing. Hidden files are not served, and a symbolic link only where it stays below the root.
 
 use std::io;
 use std::path::{Path, PathBuf};

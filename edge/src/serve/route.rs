@@ -10,7 +10,7 @@ use porthole_shared::reason::Reason;
 use super::answer::Body;
 use super::connection::{Client, ClientStream};
 use super::site::Site;
-use super::{console, files, inspect};
+use super::{console, files, inspect, reasons};
 use crate::gate::{source, upgrade};
 
 /// The path of the question what a token is for.
@@ -31,6 +31,7 @@ pub async fn answer<S: ClientStream>(
         (INSPECT_PATH, &Method::POST) => Box::pin(inspect::answer(&head, body, &client.facts, &site)).await,
         (INSPECT_PATH, _) if inspect::is_preflight(&head) => inspect::preflight(&head, &site),
         (INSPECT_PATH, _) => not_allowed(&head, &site, HeaderValue::from_static("POST")),
+        (reasons::PATH, &Method::GET | &Method::HEAD) => reasons::answer(&head.method),
         (_, &Method::GET | &Method::HEAD) => page(&head, &site).await,
         (_, _) => not_allowed(&head, &site, files::METHODS),
     }

@@ -10,8 +10,11 @@ const LONGEST: usize = 1024;
 /// The file that a folder stands for.
 const INDEX: &str = "index.html";
 
+/// What the name of a page ends in, and its address need not: `/console` is `console.html`.
+const PAGE: &str = "html";
+
 /// The relative path of a file, or `None` for a path that can name none: with an empty, hidden or upward segment, with
-/// a separator or control character that was percent-encoded, or without a leading `/`.
+/// a separator or control character that was percent-encoded, or without a leading `/`. A name without a dot is a page's.
 pub(super) fn resolve(path: &str) -> Option<PathBuf> {
     let inner = path.strip_prefix('/').filter(|_| path.len() <= LONGEST)?;
     let mut resolved = PathBuf::new();
@@ -30,6 +33,9 @@ pub(super) fn resolve(path: &str) -> Option<PathBuf> {
             return None;
         }
         resolved.push(&*segment);
+        if last && !segment.contains('.') {
+            resolved.set_extension(PAGE);
+        }
     }
     Some(resolved)
 }
@@ -50,7 +56,10 @@ mod tests {
             ("/core/rfb.js", "core/rfb.js"),
             ("/core/", "core/index.html"),
             ("/a%20b.txt", "a b.txt"),
-            ("/%C3%A9", "é"),
+            ("/%C3%A9.js", "é.js"),
+            ("/console", "console.html"),
+            ("/console.", "console."),
+            ("/a/b", "a/b.html"),
             ("/a..b", "a..b"),
         ] {
             assert_eq!(resolve(path), Some(PathBuf::from(file)), "{path}");

@@ -51,6 +51,7 @@ async fn a_file_comes_with_its_type_its_policy_and_its_whole_length() {
     assert!(policy.ends_with("frame-ancestors 'self'") && !policy.contains("unsafe"), "{policy}");
     assert_eq!(root.read("/core/big.js").await.unwrap().len(), 300_000);
     assert_eq!(root.read("/core/").await.unwrap(), b"core");
+    assert_eq!(root.read("/vnc_auto").await.unwrap(), b"<!DOCTYPE html>page");
 }
 
 #[tokio::test]
@@ -105,7 +106,7 @@ async fn nothing_leads_out_of_the_root_or_elsewhere() {
 #[tokio::test]
 async fn a_pipe_is_no_page_and_delays_nobody() {
     let root = Root::new();
-    let socket = std::os::unix::net::UnixListener::bind(root.dir.path().join("web/socket")).unwrap();
+    let socket = std::os::unix::net::UnixListener::bind(root.dir.path().join("web/socket.html")).unwrap();
     let asked = tokio::time::timeout(Duration::from_secs(10), root.ask(Method::GET, "/socket", None)).await;
     assert!(asked.unwrap().is_none());
     drop(socket);

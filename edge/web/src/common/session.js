@@ -1,0 +1,184 @@
+// The life of a console on a page. Knows no DOM and no protocol: a viewer shows the screen, a view tells the person.
+//
+//            ┌────────────────────────── try again ───────────────────────────┐
+//            ▼                                                                │
+//   asking ─────► connecting ─────► connected ─────► it passes by itself ─► reconnecting ─► gave up
+//      │              │                 │                                     (1, 2, 4 … 15 s)
+//      ▼              ▼                 ▼
+//   refused         ended             ended        the person may ask to reconnect
+//
+// Before each attempt it asks what the link is for: a browser does not let a page see why a WebSocket was refused.
+
+import { Refused, Unreachable } from "./edge.js";
+import { GIVES_UP_AFTER, Patience } from "./patience.js";
+
+/** @typedef {import("./edge.js").About} About */
+/** @typedef {import("./keep.js").Link} Link */
+/** @typedef {import("./reasons.js").Reasons} Reasons */
+/** @typedef {import("./reasons.js").Wording} Wording */
+
+/** @typedef {"asking" | "connecting" | "connected" | "reconnecting" | "ended" | "refused"} State */
+
+/**
+ * How a connection ended.
+ * @typedef {object} End
+ * @property {boolean} opened   the upgrade was accepted
+ * @property {number} code      the close code; 1006 when none came
+ * @property {string} reason    the close frame's text: a reason code
+ */
+
+/**
+ * Shows a console until its WebSocket closes.
+ * @typedef {(socket: WebSocket, about: About, connected: () => void) => Promise<End>} Viewer
+ */
+
+/**
+ * What the page shows.
+ * @typedef {object} View
+ * @property {(state: State, reason: string, wording: Wording | null, seconds?: number) => void} tell
+ * @property {(about: About) => void} meet
+ */
+
+/**
+ * @typedef {object} Parts
+ * @property {Link} link
+ * @property {(link: Link) => Promise<About>} ask
+ * @property {(link: Link) => WebSocket} connect
+ * @property {(kind: string) => Viewer | null} viewerOf
+ * @property {Reasons} reasons
+ * @property {View} view
+ * @property {() => number} now
+ */
+
+/** After so many upgrades refused without a cause, the person is told, rather than kept waiting. */
+const MYSTERIES = 4;
+
+export class Session {
+    #parts;
+    #patience = new Patience();
+    /** @type {WebSocket | null} */
+    #socket = null;
+    /** @type {(() => void) | null} */
+    #hurry = null;
+    #running = false;
+    #left = false;
+    #mysteries = 0;
+
+    /** @param {Parts} parts */
+    constructor(parts) {
+        this.#parts = parts;
+    }
+
+    /** Opens the console, and keeps it open. Ends when only the person can do something. */
+    async run() {
+        if (this.#running) return;
+        this.#running = true;
+        this.#left = false;
+        this.#mysteries = 0;
+        this.#patience.rest();
+        this.#parts.view.tell("asking", "", null);
+        try {
+            while (await this.#attempt());
+        } finally {
+            this.#running = false;
+        }
+    }
+
+    /** Tries at once instead of waiting; after an end, begins anew. */
+    reconnect() {
+        if (this.#hurry) this.#hurry();
+        else void this.run();
+    }
+
+    /** The person has had enough. */
+    leave() {
+        this.#left = true;
+        this.#socket?.close(1000);
+        this.#hurry?.();
+    }
+
+    /** One attempt; true: try again. */
+    async #attempt() {
+        const { link, ask, connect, viewerOf, view } = this.#parts;
+        let about;
+        try {
+            about = await ask(link);
+        } catch (error) {
+            if (error instanceof Refused) return this.#settle("refused", error.reason, error.wording);
+            if (error instanceof Unreachable) return this.#settle("refused", "gateway_unreachable");
+            throw error;
+        }
+        if (this.#left) return this.#settle("ended", "left");
+        view.meet(about);
+        const viewer = viewerOf(about.kind);
+        if (!viewer) return this.#settle("refused", "no_page");
+        view.tell("connecting", "", null);
+        this.#socket = connect(link);
+        const end = await viewer(this.#socket, about, () => {
+            this.#patience.rest();
+            this.#mysteries = 0;
+            view.tell("connected", "", null);
+        });
+        this.#socket = null;
+        if (this.#left) return this.#settle("ended", "left");
+        if (end.reason === "not_understood" || this.#parts.reasons.knows(end.reason)) return this.#settle("ended", end.reason);
+        if (!end.opened) {
+            this.#mysteries += 1;
+            // The next question tells the cause, if the token is it; a console that stays away has no other words.
+            if (this.#mysteries >= MYSTERIES) return this.#settle("refused", "unreachable", {}, false);
+        }
+        return this.#settle("ended", end.code === 1006 ? "connection_lost" : end.reason || "closed");
+    }
+
+    /**
+     * Tells the person; true: after a while, try again.
+     * @param {"ended" | "refused"} state
+     * @param {string} reason
+     * @param {Partial<Wording>} [told]   in the edge's own words
+     * @param {boolean} [again]           false: not by itself, whatever the table says
+     */
+    async #settle(state, reason, told = {}, again = true) {
+        const { reasons, view, now } = this.#parts;
+        const known = reasons.word(reason);
+        const wording = { ...known, ...told };
+        const wait = known.reconnect && again && !this.#left ? this.#patience.next(now()) : undefined;
+        if (wait === undefined) {
+            view.tell(state, reason, wording);
+            return false;
+        }
+        if (wait === null) {
+            view.tell("ended", "gave_up", reasons.word("gave_up"));
+            return false;
+        }
+        await this.#wait(wait, (seconds) => view.tell("reconnecting", reason, wording, seconds));
+        if (!this.#left) return true;
+        view.tell("ended", "left", reasons.word("left"));
+        return false;
+    }
+
+    /**
+     * @param {number} length
+     * @param {(seconds: number) => void} count
+     */
+    async #wait(length, count) {
+        const until = this.#parts.now() + length;
+        let hurried = false;
+        for (;;) {
+            const left = until - this.#parts.now();
+            if (left <= 0 || hurried) break;
+            count(Math.ceil(left / 1000));
+            await new Promise((/** @type {(value?: unknown) => void} */ done) => {
+                const timer = setTimeout(done, Math.min(left, 1000));
+                this.#hurry = () => {
+                    clearTimeout(timer);
+                    hurried = true;
+                    done();
+                };
+            });
+        }
+        this.#hurry = null;
+        count(0);
+    }
+}
+
+export { GIVES_UP_AFTER };
