@@ -75,6 +75,7 @@ License 2.0 (LICENSE.txt, LICENSE.MPL-2.0.txt), and contains pako (MIT, LICENSE.
 `,
 );
 
+await cp(join(root, "pages/icon.svg"), join(next, "icon.svg"));
 const pages = { "console.html": "console", "vnc.html": "console", "vnc_auto.html": "console", "index.html": "index" };
 for (const [page, source] of Object.entries(pages)) {
     const text = await readFile(join(root, `pages/${source}.html`), "utf8");

@@ -16,9 +16,10 @@ import { touchKeyboard } from "./touch.js";
 const isWayOut = (/** @type {KeyboardEvent} */ event) =>
     event.ctrlKey && event.altKey && event.shiftKey && event.code === "KeyM";
 
-export const HINT =
+const HINT =
     "Keys go to the guest. Ctrl+Alt+Shift+M brings you back to the toolbar. Keys that your browser keeps are under Keys; " +
     "in full screen it keeps fewer.";
+const TOUCH_HINT = "Touch keyboard opens your device's keyboard. Keys that it lacks are under Keys.";
 
 /** How long the hint stays. */
 const HINT_LENGTH = 8000;
@@ -151,7 +152,7 @@ export function controls(viewer, view, settings) {
     const hint = () => {
         if (hinted || viewOnly) return;
         hinted = true;
-        byId("hint").textContent = HINT;
+        byId("hint").textContent = matchMedia("(pointer: coarse)").matches ? TOUCH_HINT : HINT;
         byId("hint").hidden = false;
         setTimeout(() => (byId("hint").hidden = true), HINT_LENGTH);
     };
@@ -167,6 +168,10 @@ export function controls(viewer, view, settings) {
         for (const each of buttons("view-only")) each.disabled = !connected || view.about?.readOnly === true;
     };
 
+    // Where there is no room for words, they come on hovering.
+    for (const each of document.querySelectorAll(/** @type {"button"} */ ("#tools button"))) {
+        each.title = each.textContent?.trim() ?? "";
+    }
     setScale(scale);
     return {
         /** The guest's screen is there. */

@@ -34,7 +34,7 @@ export const letterKey = (letter) => key(letter.charCodeAt(0), `Key${letter.toUp
  */
 export const COMBINATIONS = [
     { id: "ctrl-alt-del", label: "Ctrl+Alt+Del", keys: [CONTROL, ALT, DELETE] },
-    { id: "ctrl-alt-backspace", label: "Ctrl+Alt+Backspace", keys: [CONTROL, ALT, BACKSPACE] },
+    { id: "ctrl-alt-backspace", label: "Ctrl+Alt+Bksp", keys: [CONTROL, ALT, BACKSPACE] },
     { id: "ctrl-c", label: "Ctrl+C", keys: [CONTROL, letterKey("c")] },
     { id: "ctrl-d", label: "Ctrl+D", keys: [CONTROL, letterKey("d")] },
     { id: "ctrl-w", label: "Ctrl+W", keys: [CONTROL, letterKey("w")] },
