@@ -31,9 +31,9 @@ use crate::sessions::Connection;
 use crate::tokens::Examined;
 use crate::websocket::{Relay, accept};
 
-/// How long opening a console may take, all in all. libvirt's own deadlines (5 s) shall run out first, because their end
+/// How long opening a console, or looking for it, may take, all in all. libvirt's own deadlines (5 s) shall run out first, because their end
 /// tells more; an edge waits longer (10 s).
-const OPEN_PATIENCE: Duration = Duration::from_secs(6);
+pub(super) const OPEN_PATIENCE: Duration = Duration::from_secs(6);
 
 /// How long an edge may take to take the `101`.
 const SWITCH_PATIENCE: Duration = Duration::from_secs(10);

@@ -18,7 +18,7 @@ use porthole_shared::tunnel::{
 use serde::Serialize;
 use tokio::time::timeout;
 
-use super::console;
+use super::console::{self, OPEN_PATIENCE};
 use super::listener::Link;
 
 /// How long a request's body may be under way.
@@ -78,7 +78,13 @@ pub(super) fn malformed(error: MalformedRequest, edge: &EdgeName) -> Reason {
 
 async fn inspect(link: &Link, edge: &EdgeName, request: &Request<Incoming>) -> Result<Response<Full<Bytes>>, Reason> {
     let presented = Presented::read(request.headers()).map_err(|error| malformed(error, edge))?;
-    let examined = link.server.services.tokens.examine(&presented).await?;
+    let services = &link.server.services;
+    let examined = services.tokens.examine(&presented).await?;
+    // A page cannot see why its upgrade is refused, so what would refuse it is looked for here: not all of it can be
+    // known without opening the console, but whether its owner runs can.
+    let console = examined.console();
+    let looked = timeout(OPEN_PATIENCE, services.consoles.console(&console)).await;
+    looked.map_err(|_elapsed| Reason::Unreachable)?.map_err(|error| error.reason())?;
     to_json(&examined.inspection())
 }
 

@@ -5,7 +5,9 @@ use http::{Request, Response};
 use http_body_util::Full;
 use porthole_shared::reason::Reason;
 use porthole_tests::agent::Mint;
+use porthole_tests::libvirt::PrivateLibvirt;
 use porthole_tests::stack::Stack;
+use porthole_tests::wait::{PATIENCE, eventually};
 use serde_json::{Value, json};
 
 use crate::support::{Forge, GREETING, NAME, echo_stack, parts, refusal, refused, secret};
@@ -59,6 +61,22 @@ async fn a_link_is_explained_without_being_used() {
     }
     // The binding that an inspection was asked with is not the link's.
     assert_eq!(refusal(&stack.edge.upgrade(&link.url).bound(&secret())).await, refused(403, "not_yours"));
+}
+
+#[tokio::test]
+async fn a_guest_that_does_not_run_is_told_of_before_anything_connects() {
+    let libvirt = PrivateLibvirt::shared().await;
+    let guest = libvirt.guest("inspected").start().await;
+    let stack = Stack::on(&libvirt).await;
+    let link = stack.mint(guest.name()).await;
+    let question = json!({"token": link.token});
+    assert_eq!(stack.edge.inspect(&question).await.unwrap().status(), 200);
+    guest.destroy().await;
+    eventually(PATIENCE, "the page to be told that the guest does not run", async || {
+        let answer = stack.edge.inspect(&question).await.unwrap();
+        answer.status() == 409 && json_of(&answer)["reason"] == "not_running"
+    })
+    .await;
 }
 
 #[tokio::test]
