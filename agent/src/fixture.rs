@@ -18,7 +18,7 @@ use crate::consoles::Consoles;
 use crate::hypervisor::Hypervisor;
 use crate::sessions::{self, Connection, Sessions};
 use crate::store::Store;
-use crate::tokens::{self, MintRequest, Minted, Parts, Policy, Redeemed, SigningKeys, Tokens};
+use crate::tokens::{self, MintRequest, Minted, Parts, Policy, Redeemed, RightsWanted, SigningKeys, Tokens};
 
 /// When tests begin.
 pub(crate) const START: UnixTime = UnixTime(1_800_000_000);
@@ -61,6 +61,7 @@ impl Fixture {
             config: token_config,
             urls: serde_json::from_value(urls).unwrap(),
             longest_session: Duration::from_secs(LONGEST),
+            idle: None,
             consoles: consoles.clone(),
             keys,
             store: store.clone(),
@@ -99,7 +100,15 @@ impl Fixture {
 }
 
 pub(crate) fn wanted(console: &str) -> MintRequest {
-    MintRequest { console: console.to_owned(), kind: None, index: 0, policy: None, ttl: None, requestor: None }
+    MintRequest {
+        console: console.to_owned(),
+        kind: None,
+        index: 0,
+        policy: None,
+        ttl: None,
+        rights: RightsWanted::default(),
+        requestor: None,
+    }
 }
 
 pub(crate) fn edge() -> EdgeName {

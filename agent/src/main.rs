@@ -61,7 +61,7 @@ async fn run(config: Config, file: PathBuf) -> anyhow::Result<Outcome> {
     let (node, id) = (config.node.name.clone(), config.node.id());
 
     let store = Store::open(&config.node.state_dir, clock.now()).await?;
-    let longest = config.sessions.longest;
+    let (longest, idle) = (config.sessions.longest, config.sessions.idle);
     let keys = SigningKeys::open(&config.node.state_dir, &config.tokens, longest.as_seconds(), clock.now())?;
     let hypervisor = Hypervisor::connect(&config.libvirt, shutdown.hard.clone())?;
     let events = hypervisor.events();
@@ -71,6 +71,7 @@ async fn run(config: Config, file: PathBuf) -> anyhow::Result<Outcome> {
         config: config.tokens,
         urls: config.urls,
         longest_session: longest.get(),
+        idle,
         consoles: consoles.clone(),
         keys: keys.clone(),
         store: store.clone(),

@@ -67,7 +67,7 @@ impl Sessions {
     /// superseded, except with SPICE.
     pub fn begin(&self, place: Reservation, redeemed: Redeemed) -> Connection {
         let Redeemed { facts, longest, row } = redeemed;
-        let (session, console, name) = (facts.id, facts.console, facts.name.clone());
+        let (session, console, name, rights) = (facts.id, facts.console, facts.name.clone(), facts.rights);
         tracing::info!(
             %session, token = %facts.token, %console, %name, client = facts.client_address, edge = %facts.edge,
             requestor = facts.requestor.as_ref().map(tracing::field::display), "connection began"
@@ -75,7 +75,7 @@ impl Sessions {
         // A reservation stays in the table for as long as it lives, so there is always an entry to begin.
         let (end, counters) = self.table().begin(place.number, facts).unwrap_or_default();
         let deadline = Instant::now() + longest;
-        Connection { _place: place, session, console, counters, end, deadline, row: Some(row) }
+        Connection { _place: place, session, console, counters, end, deadline, rights, row: Some(row) }
     }
 
     /// The live sessions, oldest first.

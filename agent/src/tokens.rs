@@ -15,6 +15,7 @@ mod config;
 mod keys;
 mod mint;
 mod policy;
+mod rights;
 mod urls;
 
 use std::sync::Arc;
@@ -33,6 +34,7 @@ pub use self::config::Config;
 pub use self::keys::{KeyFileError, KeysError, RotateError, SigningKeys};
 pub use self::mint::{MintError, MintRequest, Minted};
 pub use self::policy::{Policy, TokenState, UnknownPolicy, judge};
+pub use self::rights::{Rights, RightsError, RightsWanted};
 pub use self::urls::{BaseUrl, InvalidBaseUrl, Urls};
 use crate::consoles::Consoles;
 use crate::sessions::{OpenRow, Recorder, SessionFacts};
@@ -48,6 +50,7 @@ struct Shared {
     config: Config,
     urls: Urls,
     longest_session: Duration,
+    idle: Option<porthole_shared::config::Duration>,
     consoles: Consoles,
     keys: SigningKeys,
     recorder: Recorder,
@@ -64,6 +67,8 @@ pub struct Parts {
     pub urls: Urls,
     /// `[sessions] longest`.
     pub longest_session: Duration,
+    /// `[sessions] idle`.
+    pub idle: Option<porthole_shared::config::Duration>,
     /// What tokens are for.
     pub consoles: Consoles,
     /// What signs them.
@@ -113,6 +118,7 @@ impl Examined {
             name: self.record.name.clone(),
             redeem_by: self.record.state.redeem_by,
             expires: self.record.state.expires,
+            read_only: self.record.rights.read_only,
         }
     }
 }
@@ -148,9 +154,9 @@ pub enum RevokeError {
 impl Tokens {
     /// Puts them together.
     pub fn new(parts: Parts) -> Self {
-        let Parts { node, config, urls, longest_session, consoles, keys, store, clock, tasks } = parts;
+        let Parts { node, config, urls, longest_session, idle, consoles, keys, store, clock, tasks } = parts;
         let recorder = Recorder { store, clock, tasks };
-        Self(Arc::new(Shared { node, config, urls, longest_session, consoles, keys, recorder }))
+        Self(Arc::new(Shared { node, config, urls, longest_session, idle, consoles, keys, recorder }))
     }
 
     /// The keys that sign them.

@@ -8,12 +8,14 @@
 //! ```
 //!
 //! The handshake is over when this begins: who may come here was decided by [`tunnel`](crate::tunnel). Nothing here
-//! knows what is spoken on the console, looks into it, or keeps any of it longer than the other side needs to take it.
+//! knows what is spoken on the console or keeps any of it longer than the other side needs to take it; that who may only
+//! watch sends no input is left to [`rfb`](crate::rfb), where that can be told.
 //!
 //! **Invariants**: the console is not read before the client has taken what was read earlier, and the client is not read
 //! before the console has, so a session holds at most one message of [`MAX_MESSAGE`] bytes on the way in and one of
 //! [`MAX_CHUNK`] on the way out; nothing is allocated per message while both sides keep up; each end has one [`Reason`].
 
+mod inbound;
 mod liveness;
 mod relay;
 
@@ -26,7 +28,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::{Error, ProtocolError};
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
-pub use relay::Relay;
+pub use relay::{Carriage, Relay};
 
 use crate::sessions;
 

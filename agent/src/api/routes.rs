@@ -18,7 +18,7 @@ use super::Api;
 use super::problem::Problem;
 use crate::consoles::Owner;
 use crate::sessions::LiveSession;
-use crate::tokens::{MintRequest, Minted, Policy, RevokeError};
+use crate::tokens::{MintRequest, Minted, Policy, RevokeError, RightsWanted};
 
 #[derive(Debug, Serialize)]
 pub(super) struct ConsoleList {
@@ -64,6 +64,10 @@ struct TokenWanted {
     policy: Option<Policy>,
     /// In seconds.
     ttl: Option<u64>,
+    #[serde(default)]
+    read_only: bool,
+    /// In seconds.
+    idle: Option<u64>,
     requestor: Option<Requestor>,
 }
 
@@ -76,6 +80,9 @@ pub(super) struct TokenView {
     console: TokenConsole,
     kind: ConsoleKind,
     policy: Policy,
+    read_only: bool,
+    /// In seconds.
+    idle: Option<i64>,
     redeem_by: String,
     expires: String,
 }
@@ -95,10 +102,11 @@ pub(super) async fn mint(
     let body = body.map_err(|error| Problem::new(error.status(), Reason::BadRequest.code(), error.body_text()))?;
     let wanted: TokenWanted =
         serde_json::from_slice(&body).map_err(|error| Problem::bad_request(format!("the body: {error}")))?;
-    let TokenWanted { console, kind, index, policy, ttl, requestor } = wanted;
+    let TokenWanted { console, kind, index, policy, ttl, read_only, idle, requestor } = wanted;
     let ttl = ttl.map(Duration::from_secs);
-    let minted = api.tokens.mint(MintRequest { console, kind, index, policy, ttl, requestor }).await?;
-    let Minted { id, token, url, console, name, policy, redeem_by, expires } = minted;
+    let rights = RightsWanted { read_only, idle: idle.map(Duration::from_secs) };
+    let minted = api.tokens.mint(MintRequest { console, kind, index, policy, ttl, rights, requestor }).await?;
+    let Minted { id, token, url, console, name, policy, rights, redeem_by, expires } = minted;
     let view = TokenView {
         // The two places where the API shows a secret: this is what was asked for.
         url: url.expose().clone(),
@@ -107,6 +115,8 @@ pub(super) async fn mint(
         kind: console.kind,
         console: TokenConsole { id: console, name },
         policy,
+        read_only: rights.read_only,
+        idle: rights.idle.map(Duration::as_seconds),
         redeem_by: redeem_by.to_rfc3339(),
         expires: expires.to_rfc3339(),
     };
@@ -139,6 +149,7 @@ struct SessionView {
     name: ConsoleName,
     kind: ConsoleKind,
     requestor: Option<Requestor>,
+    read_only: bool,
     client_address: String,
     edge: EdgeName,
     started: String,
@@ -157,6 +168,7 @@ impl From<LiveSession> for SessionView {
             console: facts.console,
             name: facts.name,
             requestor: facts.requestor,
+            read_only: facts.rights.read_only,
             client_address: facts.client_address,
             edge: facts.edge,
             started: facts.started.to_rfc3339(),

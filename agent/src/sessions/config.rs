@@ -9,6 +9,8 @@ use serde::Deserialize;
 pub struct Config {
     /// After this long a session ends, however busy it is.
     pub longest: Duration,
+    /// After this long without input a session ends; never, if it is not set. A link may ask for less.
+    pub idle: Option<Duration>,
     /// The most connections in all.
     pub max: usize,
     /// The most connections of one console. QEMU takes 32 VNC clients.
@@ -23,6 +25,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             longest: Duration::from_secs(12 * 60 * 60),
+            idle: None,
             max: 1000,
             max_per_console: 32,
             ping_interval: Duration::from_secs(30),
@@ -52,6 +55,9 @@ impl Config {
         if self.longest.as_seconds() < 1 {
             // Rows and claims count whole seconds.
             return Some("[sessions] longest is less than a second: every session would end as it begins".to_owned());
+        }
+        if self.idle.is_some_and(|idle| idle.as_seconds() < 1) {
+            return Some("[sessions] idle is less than a second; leave it out for no limit".to_owned());
         }
         zero("ping_interval", self.ping_interval).or_else(|| zero("ping_timeout", self.ping_timeout))
     }

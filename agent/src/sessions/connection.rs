@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::record::OpenRow;
 use super::{Number, Sessions};
+use crate::tokens::Rights;
 
 /// How long the end of a console's stream waits for libvirt to say why. Measured: 1.6 s after a SIGKILL of QEMU.
 const EVENT_PATIENCE: Duration = Duration::from_secs(3);
@@ -99,6 +100,7 @@ pub struct Connection {
     pub(super) counters: Arc<Counters>,
     pub(super) end: Arc<End>,
     pub(super) deadline: Instant,
+    pub(super) rights: Rights,
     pub(super) row: Option<OpenRow>,
 }
 
@@ -111,6 +113,11 @@ impl Connection {
     /// The console it shows.
     pub const fn console(&self) -> ConsoleId {
         self.console
+    }
+
+    /// What its client may do.
+    pub const fn rights(&self) -> Rights {
+        self.rights
     }
 
     /// Where the relay counts its bytes.

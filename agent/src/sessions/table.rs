@@ -13,6 +13,7 @@ use porthole_shared::names::{
 use porthole_shared::reason::Reason;
 
 use super::connection::{Counters, End};
+use crate::tokens::Rights;
 
 /// A connection's number within this process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -31,6 +32,8 @@ pub struct SessionFacts {
     pub name: ConsoleName,
     /// Who asked for the token.
     pub requestor: Option<Requestor>,
+    /// What its client may do.
+    pub rights: Rights,
     /// The client's address, as the edge sees it, of the latest connection.
     pub client_address: String,
     /// The edge it came by.

@@ -12,7 +12,7 @@ use super::*;
 use crate::fixture::{Fixture, LONGEST, START, client, edge, presented};
 use crate::hypervisor::{DomainEvent, DomainEventKind, Event, Hypervisor, LinkState, StopCause};
 use crate::store::SessionEnd;
-use crate::tokens::Policy;
+use crate::tokens::{Policy, Rights};
 
 fn secret() -> BindingSecret {
     BindingSecret::random().unwrap()
@@ -301,7 +301,8 @@ proptest! {
                 2 => if let Some((number, who, begun)) = places.get_mut(which) && !*begun {
                     let facts = SessionFacts {
                         id: sessions[*who], token: tokens[*who], console: consoles[*who % 2],
-                        name: "guest".parse().unwrap(), requestor: None, client_address: String::new(),
+                        name: "guest".parse().unwrap(), requestor: None, rights: Rights::default(),
+                        client_address: String::new(),
                         edge: edge(), started: START, bytes_in: 0, bytes_out: 0,
                     };
                     prop_assert!(table.begin(*number, facts).is_some());

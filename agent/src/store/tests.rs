@@ -1,6 +1,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 
 use porthole_shared::binding::BindingHash;
+use porthole_shared::config::Duration;
 use porthole_shared::names::{ConsoleId, ConsoleKind, ConsoleSource, ConsoleUuid, SessionId, TokenId};
 use porthole_shared::reason::Reason;
 use porthole_shared::token::TokenHash;
@@ -9,7 +10,7 @@ use sqlx::Row as _;
 
 use super::*;
 use crate::fixture::{START, client, edge};
-use crate::tokens::{Policy, judge};
+use crate::tokens::{Policy, Rights, judge};
 
 fn token(policy: Policy, kind: ConsoleKind) -> NewToken {
     let id = TokenId::random();
@@ -22,6 +23,7 @@ fn token(policy: Policy, kind: ConsoleKind) -> NewToken {
         name: "web 1".parse().unwrap(),
         requestor: Some("alice".parse().unwrap()),
         policy,
+        rights: Rights { read_only: true, idle: Some(Duration::from_secs(90)) },
         created: START,
         redeem_by: START.plus(600),
         expires: START.plus(10_000),
@@ -68,7 +70,7 @@ async fn a_token_comes_back_as_it_was_written() {
     let (_dir, store) = with_token(&new).await;
     let record = store.token(&new.hash).await.unwrap().unwrap();
     assert_eq!((record.id, record.console, &record.name), (new.id, new.console, &new.name));
-    assert_eq!(record.requestor, new.requestor);
+    assert_eq!((&record.requestor, record.rights), (&new.requestor, new.rights));
     assert_eq!((record.state.redeem_by, record.state.expires), (new.redeem_by, new.expires));
     assert!(record.state.this_boot && !record.state.revoked && record.state.uses == 0);
     assert_eq!(store.token(&TokenHash([9; 32])).await.unwrap(), None);

@@ -2,6 +2,7 @@
 
 use porthole_shared::binding::BindingHash;
 use porthole_shared::clock::UnixTime;
+use porthole_shared::config::Duration;
 use porthole_shared::names::{ConsoleId, ConsoleName, EdgeName, Requestor, SessionId, TokenId};
 use porthole_shared::reason::Reason;
 use porthole_shared::token::TokenHash;
@@ -12,7 +13,7 @@ use sqlx::{Row as _, Sqlite, Transaction};
 use super::convert::{binding, console, count, parsed, parsed_option, time};
 use super::{Error, Store, failed};
 use crate::sessions::SessionFacts;
-use crate::tokens::{Policy, TokenState, judge};
+use crate::tokens::{Policy, Rights, TokenState, judge};
 
 /// A token to be written down.
 #[derive(Debug, Clone)]
@@ -29,6 +30,8 @@ pub struct NewToken {
     pub requestor: Option<Requestor>,
     /// How often it may be used.
     pub policy: Policy,
+    /// What its holder may do.
+    pub rights: Rights,
     /// Now.
     pub created: UnixTime,
     /// Until when it may be used for the first time.
@@ -48,6 +51,8 @@ pub struct TokenRecord {
     pub name: ConsoleName,
     /// Who asked for it.
     pub requestor: Option<Requestor>,
+    /// What its holder may do.
+    pub rights: Rights,
     /// What decides about its use.
     pub state: TokenState,
 }
@@ -103,7 +108,7 @@ impl Store {
         let mut write = self.write(operation).await?;
         sqlx::query(
             "INSERT INTO tokens (id, hash, boot_id, source, uuid, kind, idx, name, requestor, policy, created, \
-             redeem_by, expires) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+             redeem_by, expires, read_only, idle) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )
         .bind(token.id.to_string())
         .bind(token.hash.0.as_slice())
@@ -118,6 +123,8 @@ impl Store {
         .bind(token.created.0)
         .bind(token.redeem_by.0)
         .bind(token.expires.0)
+        .bind(token.rights.read_only)
+        .bind(token.rights.idle.map(Duration::as_seconds))
         .execute(&mut *write)
         .await
         .map_err(failed(operation))?;
@@ -220,6 +227,7 @@ fn record(row: &SqliteRow) -> Result<TokenRecord, Error> {
         console: console(row)?,
         name: parsed(row, "name")?,
         requestor: parsed_option(row, "requestor")?,
+        rights: rights(row)?,
         state: TokenState {
             policy: parsed(row, "policy")?,
             redeem_by: time(row, "redeem_by")?,
@@ -230,4 +238,11 @@ fn record(row: &SqliteRow) -> Result<TokenRecord, Error> {
             this_boot,
         },
     })
+}
+
+fn rights(row: &SqliteRow) -> Result<Rights, Error> {
+    let read_only: bool = row.try_get("read_only").map_err(|_| Error::Foreign { column: "read_only" })?;
+    let idle: Option<i64> = row.try_get("idle").map_err(|_| Error::Foreign { column: "idle" })?;
+    let idle = idle.map(|idle| u64::try_from(idle).map(Duration::from_secs)).transpose();
+    Ok(Rights { read_only, idle: idle.map_err(|_| Error::Foreign { column: "idle" })? })
 }

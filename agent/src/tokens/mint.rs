@@ -6,7 +6,7 @@ use porthole_shared::names::{ConsoleId, ConsoleKind, ConsoleName, ConsoleSource,
 use porthole_shared::secret::Secret;
 use porthole_shared::token::{Claims, SigningKeyError, Token};
 
-use super::{Policy, Tokens};
+use super::{Policy, Rights, RightsError, RightsWanted, Tokens};
 use crate::consoles::{self, Owner, OwnerState};
 use crate::store::{self, NewToken};
 
@@ -23,6 +23,8 @@ pub struct MintRequest {
     pub policy: Option<Policy>,
     /// How long the link waits for its first use; as configured, if not said.
     pub ttl: Option<Duration>,
+    /// What its holder may do.
+    pub rights: RightsWanted,
     /// Who asks, for the record.
     pub requestor: Option<Requestor>,
 }
@@ -42,6 +44,8 @@ pub struct Minted {
     pub name: ConsoleName,
     /// Of whom it is.
     pub policy: Policy,
+    /// What its holder may do.
+    pub rights: Rights,
     /// Until when it may be used for the first time.
     pub redeem_by: UnixTime,
     /// Until when it may be used at all.
@@ -93,6 +97,9 @@ pub enum MintError {
         "a SPICE console needs several connections, and a link of policy `once` allows one: use `bound` or `reusable`"
     )]
     SpiceOnce,
+    /// Its holder may not get these rights.
+    #[error(transparent)]
+    Rights(#[from] RightsError),
     /// There is no page for it.
     #[error("there is no base URL for {kind} consoles: set `{kind}` in [urls] of the agent's configuration")]
     NoUrl {
@@ -145,6 +152,7 @@ impl Tokens {
         if policy == Policy::Once && console.kind == ConsoleKind::Spice {
             return Err(MintError::SpiceOnce);
         }
+        let rights = request.rights.grant(console.kind, self.0.idle)?;
         let (id, now) = (TokenId::random(), self.now());
         let redeem_by = now.plus(ttl.as_seconds());
         let longest = i64::try_from(self.0.longest_session.as_secs()).unwrap_or(i64::MAX);
@@ -160,16 +168,17 @@ impl Tokens {
             name: name.clone(),
             requestor,
             policy,
+            rights,
             created: now,
             redeem_by,
             expires,
         };
         self.0.recorder.store.insert_token(&row).await?;
         tracing::info!(
-            token = %id, %console, %name, %policy, %redeem_by,
+            token = %id, %console, %name, %policy, read_only = rights.read_only, %redeem_by,
             requestor = row.requestor.as_ref().map(tracing::field::display), "token made"
         );
-        Ok(Minted { id, url: base.with_token(&token), token, console, name, policy, redeem_by, expires })
+        Ok(Minted { id, url: base.with_token(&token), token, console, name, policy, rights, redeem_by, expires })
     }
 }
 

@@ -25,6 +25,7 @@ use std::time::Duration;
 
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use futures_util::{Sink, SinkExt as _, StreamExt as _};
+use porthole_shared::names::ConsoleKind;
 use porthole_shared::reason::Reason;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, copy, sink};
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
@@ -33,9 +34,12 @@ use tokio_tungstenite::tungstenite::error::Error;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message};
 use tokio_util::io::poll_read_buf;
 
+use super::inbound::{Idle, Inbound, Passed};
 use super::liveness::Liveness;
 use super::{MAX_CHUNK, Pings, end_of};
-use crate::sessions::Counters;
+use crate::rfb::NotFollowed;
+use crate::sessions::{Connection, Counters};
+use crate::tokens::Rights;
 
 /// How many bytes of frames are joined into one write to the console.
 const MAX_JOINED: usize = 64 * 1024;
@@ -54,12 +58,35 @@ thread_local! {
     static SCRATCH: RefCell<BytesMut> = RefCell::new(BytesMut::new());
 }
 
+/// How bytes are to be carried.
+#[derive(Debug)]
+pub struct Carriage {
+    /// What is spoken.
+    pub kind: ConsoleKind,
+    /// What the client may do.
+    pub rights: Rights,
+    /// Where bytes are counted.
+    pub counters: Arc<Counters>,
+    /// When the client is looked after.
+    pub pings: Pings,
+}
+
+impl Carriage {
+    /// As a session's connection says.
+    pub fn of(connection: &Connection, pings: Pings) -> Self {
+        let (kind, rights) = (connection.console().kind, connection.rights());
+        Self { kind, rights, counters: Arc::clone(connection.counters()), pings }
+    }
+}
+
 /// One connection of a session.
 #[derive(Debug)]
 pub struct Relay<S, C> {
     socket: WebSocketStream<S>,
     console: C,
     counters: Arc<Counters>,
+    inbound: Inbound,
+    idle: Idle,
     liveness: Liveness,
     look: Pin<Box<Sleep>>,
     /// A ping is due and was not sent yet.
@@ -88,10 +115,13 @@ where
     C: AsyncRead + AsyncWrite + Unpin,
 {
     /// Between `socket` (from [`accept`](super::accept)) and `console`, whose writes must need no flush, as a socket's.
-    pub fn new(socket: WebSocketStream<S>, console: C, counters: Arc<Counters>, pings: Pings) -> Self {
-        let liveness = Liveness::new(pings, Instant::now());
-        let look = Box::pin(sleep_until(liveness.next_look()));
-        Self { socket, console, counters, liveness, look, ping: false, held: Bytes::new(), console_deaf: false }
+    pub fn new(socket: WebSocketStream<S>, console: C, carriage: Carriage) -> Self {
+        let Carriage { kind, rights, counters, pings } = carriage;
+        let now = Instant::now();
+        let (inbound, idle, liveness) = (Inbound::new(kind, rights), Idle::new(rights, now), Liveness::new(pings, now));
+        let look = Box::pin(sleep_until(next_look(&liveness, &idle)));
+        let (held, ping, console_deaf) = (Bytes::new(), false, false);
+        Self { socket, console, counters, inbound, idle, liveness, look, ping, held, console_deaf }
     }
 
     /// Carries bytes until the session ends: by client, by console ([`Reason::ConsoleClosed`]; the caller may know more),
@@ -134,7 +164,7 @@ where
     fn turn(&mut self, cx: &mut Context<'_>) -> Result<bool, Reason> {
         let now = Instant::now();
         let moved = SCRATCH.with_borrow_mut(|scratch| {
-            let up = self.up(cx, scratch)?;
+            let up = self.up(cx, scratch, now)?;
             let down = self.down(cx, scratch, now)?;
             Ok(up || down)
         })?;
@@ -144,14 +174,17 @@ where
             if self.liveness.is_stuck(now) {
                 return Err(Reason::ClientStuck);
             }
+            if self.idle.deadline().is_some_and(|deadline| deadline <= now) {
+                return Err(Reason::Idle);
+            }
             self.ping |= self.liveness.take_ping(now);
-            self.look.as_mut().reset(self.liveness.next_look());
+            self.look.as_mut().reset(next_look(&self.liveness, &self.idle));
         }
         Ok(moved || (self.ping && !self.liveness.is_blocked()))
     }
 
     /// From the client to the console.
-    fn up(&mut self, cx: &mut Context<'_>, scratch: &mut BytesMut) -> Result<bool, Reason> {
+    fn up(&mut self, cx: &mut Context<'_>, scratch: &mut BytesMut, now: Instant) -> Result<bool, Reason> {
         let mut held = mem::take(&mut self.held);
         let taken = self.write(cx, &held);
         held.advance(taken);
@@ -165,16 +198,15 @@ where
 
         scratch.clear();
         let stop = self.join_frames(cx, scratch);
+        self.pass(scratch, now)?;
         let taken = self.write(cx, scratch);
         scratch.advance(taken);
         match stop {
             Stop::End(reason) => Err(reason),
-            Stop::Large(message) if scratch.is_empty() => {
-                self.held = message;
-                Ok(true)
-            }
             Stop::Large(message) => {
-                self.held = [scratch.as_ref(), message.as_ref()].concat().into();
+                let message = self.pass_large(message, now)?;
+                self.held =
+                    if scratch.is_empty() { message } else { [scratch.as_ref(), message.as_ref()].concat().into() };
                 Ok(true)
             }
             Stop::Empty | Stop::Enough => {
@@ -182,6 +214,29 @@ where
                 Ok(!self.held.is_empty() || matches!(stop, Stop::Enough))
             }
         }
+    }
+
+    /// Leaves of the bytes what the client may send.
+    fn pass(&mut self, bytes: &mut BytesMut, now: Instant) -> Result<(), Reason> {
+        let Passed { length, input } = self.inbound.pass(bytes).map_err(not_followed)?;
+        bytes.truncate(length);
+        if input {
+            self.idle.wake(now);
+        }
+        Ok(())
+    }
+
+    /// As [`Self::pass`]; what passes as it is is not copied.
+    fn pass_large(&mut self, message: Bytes, now: Instant) -> Result<Bytes, Reason> {
+        if self.inbound.changes_bytes() {
+            let mut copy = BytesMut::from(message.as_ref());
+            self.pass(&mut copy, now)?;
+            return Ok(copy.freeze());
+        }
+        if self.inbound.see(&message) {
+            self.idle.wake(now);
+        }
+        Ok(message)
     }
 
     /// Takes the frames that are there, for one write.
@@ -272,6 +327,17 @@ where
     fn send(&mut self, message: Message) -> Result<(), Reason> {
         Pin::new(&mut self.socket).start_send(message).map_err(|error| end_of(&error))
     }
+}
+
+/// When there is something to decide about a client that does nothing.
+fn next_look(liveness: &Liveness, idle: &Idle) -> Instant {
+    idle.deadline().map_or(liveness.next_look(), |deadline| deadline.min(liveness.next_look()))
+}
+
+/// Who may only watch speaks what cannot be told from input: nothing more of it can pass.
+fn not_followed(error: NotFollowed) -> Reason {
+    tracing::info!(%error, "a read-only session ends");
+    Reason::Unsupported
 }
 
 async fn say_goodbye<S>(socket: &mut WebSocketStream<S>, reason: Reason) -> Result<(), Error>

@@ -1,6 +1,8 @@
 use super::*;
 use crate::sessions::Counters;
+use crate::tokens::Rights;
 use futures_util::{SinkExt as _, StreamExt as _};
+use porthole_shared::names::ConsoleKind;
 use std::sync::Arc;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio::net::UnixStream;
@@ -29,12 +31,17 @@ struct Session<S> {
 
 /// With the client's raw bytes.
 async fn raw(pings: Pings, received: &[u8]) -> Session<DuplexStream> {
+    raw_with(ConsoleKind::Tcp, Rights::default(), pings, received).await
+}
+
+async fn raw_with(kind: ConsoleKind, rights: Rights, pings: Pings, received: &[u8]) -> Session<DuplexStream> {
     let (client, near) = duplex(16 * 1024);
     let (console, near_console) = UnixStream::pair().unwrap();
     let counters = Arc::new(Counters::default());
     let (end, ended) = oneshot::channel();
     let socket = accept(near, Bytes::copy_from_slice(received)).await;
-    let mut relay = Relay::new(socket, near_console, Arc::clone(&counters), pings);
+    let carriage = Carriage { kind, rights, counters: Arc::clone(&counters), pings };
+    let mut relay = Relay::new(socket, near_console, carriage);
     let relay = tokio::spawn(async move {
         // A dropped sender ends nothing.
         let ended = async {
@@ -52,7 +59,11 @@ async fn raw(pings: Pings, received: &[u8]) -> Session<DuplexStream> {
 
 /// With a WebSocket client.
 async fn session(pings: Pings) -> Session<WebSocketStream<DuplexStream>> {
-    let Session { client, console, end, relay, counters } = raw(pings, b"").await;
+    with(ConsoleKind::Tcp, Rights::default(), pings).await
+}
+
+async fn with(kind: ConsoleKind, rights: Rights, pings: Pings) -> Session<WebSocketStream<DuplexStream>> {
+    let Session { client, console, end, relay, counters } = raw_with(kind, rights, pings, b"").await;
     let client = WebSocketStream::from_raw_socket(client, Role::Client, None).await;
     Session { client, console, end, relay, counters }
 }
@@ -406,4 +417,52 @@ async fn a_flood_does_not_keep_another_session_from_its_turn() {
     assert!(!flood.is_finished() && !drain.is_finished());
     flood.abort();
     drain.abort();
+}
+
+const HELLO: &[u8] = b"RFB 003.008\n\x01\x01";
+const KEY: &[u8] = &[4, 1, 0, 0, 0, 0, 0, 0x61];
+const REQUEST: &[u8] = &[3, 1, 0, 0, 0, 0, 2, 128, 1, 224];
+
+#[tokio::test]
+async fn of_a_watcher_the_console_gets_no_input_in_whatever_pieces_it_comes() {
+    let rights = Rights { read_only: true, idle: None };
+    let mut session = with(ConsoleKind::Vnc, rights, QUIET).await;
+    // Larger than what is joined, so that it goes the other way.
+    let paste = [&[6, 0, 0, 0, 0, 1, 0, 0][..], &[b'x'; 65536]].concat();
+    for piece in [HELLO, KEY, REQUEST, &KEY[..3], &[&KEY[3..], REQUEST].concat(), &paste, REQUEST] {
+        session.send(binary(piece.to_vec())).await;
+    }
+    let expected = [HELLO, REQUEST, REQUEST, REQUEST].concat();
+    assert_eq!(read(&mut session.console, expected.len()).await, expected);
+    session.send(Message::Close(None)).await;
+    let mut rest = Vec::new();
+    timeout(PATIENCE, session.console.read_to_end(&mut rest)).await.unwrap().unwrap();
+    assert!(rest.is_empty(), "{rest:?}");
+}
+
+#[tokio::test]
+async fn a_watcher_that_cannot_be_followed_is_ended() {
+    let rights = Rights { read_only: true, idle: None };
+    let mut session = with(ConsoleKind::Vnc, rights, QUIET).await;
+    session.send(binary(&b"RFB 003.003\n"[..])).await;
+    let (frame, reason) = session.farewell().await;
+    assert_eq!((u16::from(frame.code), reason), (Reason::Unsupported.close_code(), Reason::Unsupported));
+}
+
+#[tokio::test]
+async fn who_does_nothing_is_ended_and_pixels_and_pongs_are_nothing() {
+    let idle = Some(porthole_shared::config::Duration::from_secs(1));
+    let mut session = with(ConsoleKind::Vnc, Rights { read_only: false, idle }, HASTY).await;
+    session.send(binary(HELLO)).await;
+    // The last thing that a person does; requests and pongs go on, and do not keep it.
+    session.send(binary(KEY)).await;
+    let started = tokio::time::Instant::now();
+    let reason = loop {
+        match session.next().await {
+            Message::Close(frame) => break frame.unwrap(),
+            _ => session.send(binary(REQUEST)).await,
+        }
+    };
+    assert_eq!(reason.reason.as_str(), Reason::Idle.code());
+    assert!(started.elapsed() > Duration::from_millis(900), "{:?}", started.elapsed());
 }

@@ -82,6 +82,12 @@ pub(crate) struct Mint<'a> {
     /// For how many seconds it can be used for the first time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) ttl: Option<i64>,
+    /// To watch only.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) read_only: bool,
+    /// After how many seconds without input a session ends.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) idle: Option<i64>,
     /// Who asks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) requestor: Option<&'a Requestor>,
@@ -125,6 +131,9 @@ pub(crate) struct Session {
     /// Who asked for the link.
     #[serde(default)]
     pub(crate) requestor: Option<String>,
+    /// The viewer can only watch.
+    #[serde(default)]
+    pub(crate) read_only: bool,
     /// Where the viewer is.
     #[serde(default)]
     pub(crate) client_address: Option<String>,

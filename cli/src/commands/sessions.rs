@@ -68,7 +68,7 @@ fn row(session: &Session) -> [Cell; 10] {
     [
         (&session.id).into(),
         (&session.name).into(),
-        (&session.kind).into(),
+        (if session.read_only { format!("{} (watching)", session.kind) } else { session.kind.clone() }).into(),
         or_none(&session.requestor),
         or_none(&session.client_address),
         or_none(&session.edge),

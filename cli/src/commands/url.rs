@@ -20,6 +20,7 @@ const KINDS: [&str; 6] = ["vnc", "novnc", "spice", "spice-html5", "serial", "tcp
 Examples:
   porthole url web-01
   porthole url web-01 --type spice
+  porthole url web-01 --read-only --idle 15m
   porthole url 7c5d4b9e-2f0a-4c1e-9d63-1f5a2b3c4d5e --policy once --ttl 2m
   xdg-open \"$(porthole url web-01)\"
 
@@ -41,6 +42,12 @@ pub(crate) struct Request {
     /// How long the link can be used for the first time [default: the configured length: 10m]
     #[arg(long, value_name = "LENGTH", value_parser = whole_seconds)]
     ttl: Option<Duration>,
+    /// To watch only: nothing that the viewer types or clicks reaches the guest
+    #[arg(long)]
+    read_only: bool,
+    /// End the session after this long without input [default: the configured length: never]
+    #[arg(long, value_name = "LENGTH", value_parser = whole_seconds)]
+    idle: Option<Duration>,
     /// For whom it is; kept for the record
     #[arg(long, value_name = "WHO")]
     requestor: Option<Requestor>,
@@ -49,7 +56,7 @@ pub(crate) struct Request {
 /// The API counts in seconds.
 fn whole_seconds(text: &str) -> Result<Duration, String> {
     let length: Duration = text.parse().map_err(|error| format!("{error}"))?;
-    if length.as_seconds() > 0 { Ok(length) } else { Err("a link needs at least a second".to_owned()) }
+    if length.as_seconds() > 0 { Ok(length) } else { Err("it needs at least a second".to_owned()) }
 }
 
 /// Makes it.
@@ -60,6 +67,8 @@ pub(super) fn run(request: &Request, agent: &Agent, output: Output) -> Result<()
         index: request.index,
         policy: request.policy,
         ttl: request.ttl.map(Duration::as_seconds),
+        read_only: request.read_only,
+        idle: request.idle.map(Duration::as_seconds),
         requestor: request.requestor.as_ref(),
     };
     match agent.post::<Minted>(TOKENS, &mint) {

@@ -105,6 +105,7 @@ const fn may_be_an_agents(reason: Reason) -> bool {
         | Reason::Internal
         | Reason::Killed
         | Reason::LimitReached
+        | Reason::Idle
         | Reason::AgentStopping => true,
         Reason::MissingToken
         | Reason::TokenConflict

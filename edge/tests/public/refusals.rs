@@ -98,6 +98,7 @@ async fn a_question_about_a_token_is_answered_without_redeeming_it() {
     let good = serde_json::json!({"token": edge.agent.token().expose()}).to_string();
     let (status, value) = ask(good.clone(), "Origin: https://edge.example\r\n").await;
     assert_eq!((status, &value["kind"], &value["name"]), (200, &"vnc".into(), &"<guest> & co".into()));
+    assert_eq!(value["read_only"], true);
     assert!(value["redeem_by"].as_str().unwrap().ends_with('Z') && value["expires"].as_str().unwrap().ends_with('Z'));
     edge.agent.seen(|seen| assert!(seen.consoles.is_empty(), "the token was redeemed"));
 

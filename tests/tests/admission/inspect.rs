@@ -41,7 +41,8 @@ async fn a_link_is_explained_without_being_used() {
             let answer = stack.edge.inspect(&question).await.unwrap();
             assert_eq!(answer.status(), 200);
             let (redeem_by, expires) = (&link.json["redeem_by"], &link.json["expires"]);
-            let expected = json!({"kind": "tcp", "name": NAME, "redeem_by": redeem_by, "expires": expires});
+            let expected = json!({"kind": "tcp", "name": NAME, "redeem_by": redeem_by, "expires": expires,
+                                  "read_only": false});
             assert_eq!(json_of(&answer), expected, "{policy}");
         }
         assert_eq!(stack.upgrade(&link).open().await.binary().await, GREETING, "{policy}");
