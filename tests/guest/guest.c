@@ -3,7 +3,7 @@
  *
  * It says "TINYGUEST READY (vga)" on the screen and "TINYGUEST READY COMn" on each serial port, in this order, then:
  *
- *   keys (PS/2)       appear on the screen; each also as "K<key>" on COM1
+ *   keys (PS/2)       appear on the screen; each also as "K<key>" on COM1, Ctrl-Alt-Del as "K<Ctrl-Alt-Del>"
  *   serial input      is echoed on its port, and appears on the screen
  *   a serial line     is answered by "you said: <line>", then by what it commands:
  *     gfx             the screen becomes four quadrants: red, green / blue, white
@@ -18,6 +18,7 @@
 #include "serial.h"
 
 enum { LINE_SIZE = 128, KEYBOARD_DATA = 0x60, KEYBOARD_STATUS = 0x64 };
+enum { KEY_CONTROL = 0x1d, KEY_ALT = 0x38, KEY_DELETE = 0x53, KEY_RELEASED = 0x80 };
 
 /* What a serial port is doing. */
 static struct session {
@@ -153,7 +154,7 @@ static int serve_port(int port)
 
 static int serve_keyboard(void)
 {
-    static int shift;
+    static int shift, control, alt;
     u8 status = inb(KEYBOARD_STATUS);
     if (!(status & 1))
         return 0;
@@ -164,6 +165,12 @@ static int serve_keyboard(void)
         shift = 1;
     else if (code == 0xaa || code == 0xb6)
         shift = 0;
+    else if ((code & ~KEY_RELEASED) == KEY_CONTROL)
+        control = !(code & KEY_RELEASED);
+    else if ((code & ~KEY_RELEASED) == KEY_ALT)
+        alt = !(code & KEY_RELEASED);
+    else if (code == KEY_DELETE && control && alt && serial_present(0))
+        serial_text(0, "K<Ctrl-Alt-Del>");
     else if (code < sizeof plain_keys - 1) {
         char c = shift ? shifted_keys[code] : plain_keys[code];
         if (c) {

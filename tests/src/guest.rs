@@ -1,4 +1,5 @@
-//! Guests of a private libvirtd: the tests' own tiny one (`tests/guest`), with whatever graphics and serial ports.
+//! Guests of a private libvirtd, with whatever graphics and serial ports: the tests' own tiny one (`tests/guest`), or
+//! Linux (`tests/guest/linux`).
 
 use std::fs;
 use std::path::PathBuf;
@@ -16,14 +17,19 @@ use crate::wait::{PATIENCE, eventually, try_eventually};
 
 mod builder;
 mod serial;
+mod system;
 mod xml;
 
 pub use builder::GuestBuilder;
 pub use serial::SerialConnection;
+pub use system::System;
 pub use xml::{Graphics, Listen, Serial};
 
 /// How the background of the guest's text screen looks in QEMU, which makes 6 bits of colour 8.
 const BLUE: [u8; 3] = [0, 0, 0xa8];
+
+/// What a Linux guest's serial port says before its first prompt.
+const LINUX_GREETING: &str = "A serial port of a real QEMU guest.";
 
 /// A guest. Dropped, it is destroyed and undefined.
 #[derive(Debug)]
@@ -31,6 +37,7 @@ pub struct Guest {
     libvirt: PrivateLibvirt,
     name: String,
     uuid: Uuid,
+    system: System,
     graphics: Vec<Graphics>,
     serials: Vec<Serial>,
     kept: bool,
@@ -54,13 +61,27 @@ impl Guest {
 
     /// Starts a shut-off guest and waits until it is ready.
     pub async fn boot(&self) -> Result<()> {
+        let said_before = self.serial_log(0).len();
         self.virsh("start", &[]).await?;
         self.libvirt.keep_capabilities();
-        self.wait_until_ready().await
+        self.wait_until_ready_after(said_before).await
     }
 
     /// Waits until the guest itself runs and shows its text screen.
     pub async fn wait_until_ready(&self) -> Result<()> {
+        self.wait_until_ready_after(0).await
+    }
+
+    /// As [`Self::wait_until_ready`], after a reboot: Linux says that it is ready on its first serial port, where it must
+    /// come after the first so many bytes of [`Self::serial_log`].
+    pub async fn wait_until_ready_after(&self, said_before: usize) -> Result<()> {
+        match self.system {
+            System::Tiny => self.wait_for_greeting().await,
+            System::Linux => self.wait_for_shell(said_before).await,
+        }
+    }
+
+    async fn wait_for_greeting(&self) -> Result<()> {
         let ready = try_eventually(PATIENCE, async || {
             let picture = self.screenshot().await.ok()?;
             // Its text screen, 720 by 400: blue down to the last corner, with the greeting's white in the first row.
@@ -70,6 +91,19 @@ impl Guest {
                 .then_some(())
         });
         ready.await.with_context(|| format!("guest {} does not get ready", self.name))
+    }
+
+    async fn wait_for_shell(&self, said_before: usize) -> Result<()> {
+        let prompt = self.system.prompt(&self.name);
+        let ready = try_eventually(2 * PATIENCE, async || {
+            let said = self.serial_log(0);
+            // A log that was rotated meanwhile is all new. The greeting first: a shell that ends prompts once more.
+            let (_, greeted) = said.get(said_before..).unwrap_or(&said).split_once(LINUX_GREETING)?;
+            greeted.contains(&prompt).then_some(())
+        });
+        ready.await.with_context(|| {
+            format!("guest {}: no shell on its first serial port, which said: {}", self.name, self.serial_log(0))
+        })
     }
 
     /// QEMU's pid, while it runs.
@@ -197,7 +231,18 @@ impl Guest {
         SerialConnection::open(&self.serial_socket(port)).await
     }
 
-    /// Has the guest do what one of its commands says (`gfx`, `poweroff`, `reboot`…), over its first serial port.
+    /// Runs a command in the shell of a Linux guest's first serial port, and gives what it wrote.
+    pub async fn shell(&self, command: &str) -> String {
+        let mut serial = self.serial(0).await;
+        // The shell echoes the line as it is typed, in which these words are apart.
+        serial.say(&format!("echo 'begin of'' output'; {command}; echo 'end of'' output'\r")).await;
+        serial.read_until("begin of output\r\n").await;
+        let written = serial.read_until("end of output").await;
+        serial.read_until(&self.system.prompt(&self.name)).await;
+        written.trim_end_matches("end of output").replace("\r\n", "\n")
+    }
+
+    /// Has the tiny guest do what one of its commands says (`gfx`, `poweroff`, `reboot`…), over its first serial port.
     pub async fn command(&self, command: &str) {
         let mut serial = self.serial(0).await;
         serial.say(&format!("{command}\r")).await;

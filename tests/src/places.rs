@@ -1,9 +1,11 @@
 //! Where the built binaries, the guest and the caches are.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
+use nix::unistd::{Gid, Uid};
 
 /// The tests' guest, a kernel to boot. Built with this crate.
 pub const GUEST_KERNEL: &str = env!("PORTHOLE_TEST_GUEST");
@@ -21,6 +23,40 @@ pub fn binary(name: &str) -> Result<PathBuf> {
         bail!("{} is not built: `cargo build` first (tests do not build the binaries that they drive)", path.display());
     }
     Ok(path)
+}
+
+/// The Linux guest's kernel and initramfs, where `make guest` has built them (a user's own `CARGO_TARGET_DIR` too).
+pub fn linux_guest() -> Result<(PathBuf, PathBuf)> {
+    let target = build_directory()?;
+    let directory = target.parent().unwrap_or(&target).join("guest/linux");
+    let (kernel, initramfs) = (directory.join("vmlinuz"), directory.join("initrd.img"));
+    if !kernel.is_file() || !initramfs.is_file() {
+        bail!("there is no Linux guest in {}: `make guest` builds it", directory.display());
+    }
+    Ok((kernel, initramfs))
+}
+
+/// The console pages, where `make web` has built them.
+pub fn pages() -> Option<PathBuf> {
+    let pages = workspace().join("edge/web/dist");
+    pages.join("vnc_auto.html").is_file().then_some(pages)
+}
+
+/// Who owns the workspace: whom files belong to that root leaves in it.
+pub fn owner() -> Option<(Uid, Gid)> {
+    let workspace = std::fs::metadata(workspace()).ok()?;
+    Some((Uid::from_raw(workspace.uid()), Gid::from_raw(workspace.gid())))
+}
+
+/// Gives what root made in the workspace to the workspace's owner, who would else need sudo to remove it.
+pub fn give_to_owner(path: &Path) {
+    if nix::unistd::geteuid().is_root()
+        && path.starts_with(workspace())
+        && let Some((user, group)) = owner()
+        && !user.is_root()
+    {
+        let _gone_already = std::os::unix::fs::lchown(path, Some(user.as_raw()), Some(group.as_raw()));
+    }
 }
 
 /// What is worth keeping between runs and costs nothing to lose.

@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use super::builder::GuestBuilder;
+use super::system::Boot;
 use crate::libvirt::PrivateLibvirt;
-use crate::places;
 
 /// A graphical console.
 #[derive(Debug, Clone)]
@@ -103,7 +103,7 @@ fn serial(kind: &Serial, socket: &Path, log: &Path, port: usize) -> String {
     }
 }
 
-pub(super) fn domain(guest: &GuestBuilder) -> String {
+pub(super) fn domain(guest: &GuestBuilder, boot: &Boot) -> String {
     let mut devices = String::new();
     for (port, kind) in guest.serials.iter().enumerate() {
         let socket = serial_socket(&guest.libvirt, &guest.name, port);
@@ -122,8 +122,8 @@ pub(super) fn domain(guest: &GuestBuilder) -> String {
         xml,
         "<domain type='qemu'>
   <name>{name}</name><uuid>{uuid}</uuid>
-  <memory unit='MiB'>8</memory><vcpu>1</vcpu>
-  <os><type arch='x86_64' machine='pc'>hvm</type><kernel>{kernel}</kernel></os>
+  <memory unit='MiB'>{memory}</memory><vcpu>1</vcpu>
+  <os><type arch='x86_64' machine='pc'>hvm</type>{files}</os>
   <features><acpi/></features>
   <on_poweroff>destroy</on_poweroff><on_reboot>restart</on_reboot><on_crash>destroy</on_crash>
   <devices>
@@ -136,7 +136,8 @@ pub(super) fn domain(guest: &GuestBuilder) -> String {
 ",
         name = guest.name,
         uuid = guest.uuid,
-        kernel = places::GUEST_KERNEL,
+        memory = boot.memory,
+        files = boot.xml(),
     );
     xml
 }

@@ -30,6 +30,10 @@ pub(super) fn keep(directory: &Path) {
         let _none = fs::rename(&known, &old);
         let _lost_the_race = fs::rename(&new, &known);
         let _none = fs::remove_dir_all(&old);
+        known.ancestors().take(2).for_each(places::give_to_owner);
+        for (name, _) in contents(&known) {
+            places::give_to_owner(&known.join(name));
+        }
     }
     let _none = fs::remove_dir_all(&new);
 }
