@@ -4,36 +4,67 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
-# A private libvirtd needs root (namespaces, mounts); cargo itself is better off without.
+# A Rust that was installed a moment ago is not in the shell's PATH yet.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+
+# A private libvirtd needs root (namespaces, mounts); cargo and npm are better off without.
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo -E)
 ifneq ($(SUDO),)
 export CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER := $(SUDO)
 endif
 
-# What the build (C compiler, libvirt's headers), the tests and the stack need from Debian.
-PACKAGES := build-essential pkg-config libvirt-dev \
-            libvirt-daemon-system libvirt-daemon-driver-qemu libvirt-clients qemu-system-x86 \
-            iproute2 busybox-static jq python3
+# What `make` installs from Debian where it is missing, and what it is for.
+PACKAGES_build := build-essential pkg-config libvirt-dev python3
+PACKAGES_guests := libvirt-daemon-system libvirt-daemon-driver-qemu libvirt-clients qemu-system-x86 iproute2
+PACKAGES_tests := busybox-static jq
+# Where Node is there already, from wherever, Debian's is not wanted.
+PACKAGES_pages := $(if $(shell command -v npm),,nodejs npm)
+# A few hundred megabytes that only those who test or measure the pages need.
+PACKAGES_browser := chromium chromium-driver
 
-.PHONY: help deps build guest lint licences test unit up down status demo
+# Where `make up` and `make demo` are reached, if not at localhost:6080. Only as said to make: some shells have a
+# variable HOST in the environment.
+said = $(if $(filter command,$(firstword $(origin $(1)))),$($(1)))
+option = $(if $(call said,$(1)),$(2) '$(call said,$(1))')
+REACH = $(call option,LISTEN,--listen) $(call option,HOST,--host) $(call option,PORT,--port)
+
+.PHONY: help machine root deps browser build web guest lint licences test unit bench up down status demo
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
+	@echo 'usage: make TARGET'
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  \1\t/' | expand -t 14
+	@echo 'up and demo take: LISTEN=0.0.0.0 HOST=name (for other machines), PORT=6080'
+	@echo 'target/debug/porthole completion bash|zsh|fish prints completion for the command porthole'
 
-deps: ## install what is missing from Debian
-	@missing=(); for package in $(PACKAGES); do \
-	    dpkg-query -W -f='$${Status}' "$$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$$package"); \
-	done; \
-	if [ "$${#missing[@]}" -eq 0 ]; then exit 0; fi; \
-	echo "installing: $${missing[*]}"; \
-	command -v apt-get >/dev/null || { echo 'this is no Debian: install them by hand' >&2; exit 1; }; \
-	$(SUDO) apt-get update -qq; \
-	DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -qq --no-install-recommends "$${missing[@]}" >/dev/null
+# What cannot be installed by the way is said before anything takes time.
+machine:
+	@tests/machine.sh
 
-build: deps ## build everything
+root:
+	@SUDO='$(SUDO)' tests/machine.sh root
+
+deps: machine ## install what is missing from Debian, and no more
+	@SUDO='$(SUDO)' tests/packages.sh \
+	    'to build' '$(PACKAGES_build)' 'for guests' '$(PACKAGES_guests)' \
+	    'for tests' '$(PACKAGES_tests)' 'for the pages' '$(PACKAGES_pages)'
+
+browser: deps
+	@SUDO='$(SUDO)' tests/packages.sh 'to test the pages' '$(PACKAGES_browser)'
+
+build: deps web ## build everything (installs what is missing from Debian, as the targets below do)
 	cargo build --workspace --locked
 
-lint: deps ## formatting, clippy, licences of the dependencies
+web: deps ## build the pages (edge/web/dist)
+	@cd edge/web; if [ ! node_modules/.package-lock.json -nt package-lock.json ]; then \
+	    echo 'fetching what the pages are built with (npm)'; \
+	    npm ci --no-audit --no-fund --no-progress --loglevel=error || { echo 'npm cannot fetch it: is there a network?' >&2; exit 1; }; \
+	fi; npm run --silent build
+
+guest: deps ## build the Linux guest; KERNEL=FILE takes another kernel than Debian's
+	@SUDO='$(SUDO)' KERNEL='$(call said,KERNEL)' tests/guest/linux/build.sh target/guest/linux
+
+lint: deps web ## formatting, clippy, types of the pages, licences of the dependencies
+	cd edge/web && npm run --silent check
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --document-private-items --locked --quiet
@@ -49,25 +80,36 @@ licences:
 
 # The integration tests drive the built binaries, so these are built first. `.config/nextest.toml` limits how many
 # private libvirtds run at once; plain `cargo test` is told so by its number of threads.
-test: build lint ## everything: deps, build, lint, all tests
+test: root build lint ## everything: build, lint, all tests (root, about 20 minutes on two cores from nothing)
 	@$(MAKE) --no-print-directory unit
 
-unit: build ## all tests, without lint
+unit: root build guest browser ## all tests, without lint
 	if cargo nextest --version >/dev/null 2>&1; then \
 	    cargo nextest run --workspace --locked --no-fail-fast; \
 	else \
 	    cargo test --workspace --locked --all-targets --no-fail-fast -- --test-threads=2; \
 	fi
 	cargo test --workspace --locked --doc --quiet
+	cd edge/web && npm test --silent
 
-up: build ## a private libvirtd, guests, agent and edge; run/stack.json says where
-	@$(SUDO) target/debug/stack up
+# Release builds, as they are shipped.
+bench: root deps web guest browser ## measure (release builds); ARGS='--json --rounds 20'
+	cargo build --release --workspace --locked
+	@$(SUDO) target/release/bench $(ARGS)
+
+# All of the stack. It does without the Linux guest, if that cannot be had: its build then says why.
+.PHONY: stack
+stack: root build
+	@$(MAKE) --no-print-directory -s guest || echo 'Going on without it.' >&2
+
+up: stack ## a private libvirtd, two guests, agent and edge, in the background; run/stack.json says where
+	@$(SUDO) target/debug/stack up $(REACH)
 
 down: ## end all that `make up` started
 	@if [ -x target/debug/stack ]; then $(SUDO) target/debug/stack down; fi
 
 status: ## what runs
-	@$(SUDO) target/debug/stack status
+	@if [ -x target/debug/stack ]; then target/debug/stack status; else echo 'nothing runs: `make up`'; fi
 
-demo: build ## as up, prints a console's URL, ends with Ctrl-C
-	@$(SUDO) target/debug/stack demo
+demo: stack ## as up, in the foreground: prints a console's URL and what to try; Ctrl-C ends everything
+	@$(SUDO) target/debug/stack demo $(REACH)

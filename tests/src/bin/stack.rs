@@ -1,11 +1,13 @@
-//! `stack up|down|status|demo [DIRECTORY]`: the trial stack behind `make up`, in `run/` or another directory.
+//! `stack up|down|status|demo`: the trial stack behind `make up` and `make demo`, in `run/` or another directory.
 
+use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result, bail};
-use porthole_tests::trial::{Trial, first_steps};
-use serde_json::Value;
+use anyhow::{Result, bail};
+use porthole_tests::trial::{Reach, Trial, demo, first_steps};
+
+const USAGE: &str = "usage: stack up|down|status|demo [--listen ADDRESS] [--host NAME] [--port PORT] [DIRECTORY]";
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
@@ -13,21 +15,18 @@ async fn main() -> ExitCode {
     match run(&arguments).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("stack: {error:#}");
+            // Nobody may be left to read it: the terminal can be gone.
+            let _gone = writeln!(std::io::stderr(), "stack: {error:#}");
             ExitCode::FAILURE
         }
     }
 }
 
 async fn run(arguments: &[String]) -> Result<()> {
-    let (command, trial) = match arguments {
-        [command] => (command, Trial::of_workspace()?),
-        [command, directory] => (command, Trial::at(Path::new(directory))?),
-        _ => bail!("usage: stack up|down|status|demo [DIRECTORY]"),
-    };
-    match command.as_str() {
+    let (command, trial, reach) = parse(arguments)?;
+    match command {
         "up" => {
-            let stack = trial.up().await?;
+            let stack = trial.up(&reach).await?;
             println!("{}", first_steps(&stack, &trial.description()));
         }
         "down" => println!("{}", if trial.down().await? { "the stack has ended" } else { "nothing was running" }),
@@ -35,25 +34,33 @@ async fn run(arguments: &[String]) -> Result<()> {
             Some(stack) => println!("{stack:#}"),
             None => println!("nothing runs: `make up`"),
         },
-        "demo" => demo(&trial).await?,
-        other => bail!("{other} is none of up, down, status, demo"),
+        "demo" => demo::run(&trial, &reach).await?,
+        other => bail!("{other} is none of up, down, status, demo; {USAGE}"),
     }
     Ok(())
 }
 
-/// Up, a console's URL, and down again on Ctrl-C.
-async fn demo(trial: &Trial) -> Result<()> {
-    let stack = trial.up().await?;
-    let word = |pointer: &str| stack.pointer(pointer).and_then(Value::as_str).context("stack.json");
-    let mut porthole = tokio::process::Command::new(word("/bin/porthole")?);
-    porthole.args(["--socket", word("/agent/socket")?, "url", word("/domains/0/name")?]);
-    let output = porthole.output().await.context("running porthole")?;
-    if !output.status.success() {
-        bail!("porthole url: {}", String::from_utf8_lossy(&output.stderr).trim());
+fn parse(arguments: &[String]) -> Result<(&str, Trial, Reach)> {
+    let (mut words, mut listen, mut host, mut port) = (Vec::new(), "", "", "");
+    let mut arguments = arguments.iter().map(String::as_str);
+    while let Some(argument) = arguments.next() {
+        let setting = match argument {
+            "--listen" => &mut listen,
+            "--host" => &mut host,
+            "--port" => &mut port,
+            word if word.starts_with("--") => bail!("{USAGE}"),
+            word => {
+                words.push(word);
+                continue;
+            }
+        };
+        let Some(value) = arguments.next() else { bail!("{USAGE}") };
+        *setting = value;
     }
-    println!("{}", String::from_utf8_lossy(&output.stdout).trim());
-    eprintln!("Ctrl-C ends everything. (The certificate is our own: trust {}.)", word("/edge/ca")?);
-    tokio::signal::ctrl_c().await.context("waiting for Ctrl-C")?;
-    trial.down().await?;
-    Ok(())
+    let reach = Reach::parse(listen, host, port)?;
+    match words.as_slice() {
+        [command] => Ok((command, Trial::of_workspace()?, reach)),
+        [command, directory] => Ok((command, Trial::at(Path::new(directory))?, reach)),
+        _ => bail!("{USAGE}"),
+    }
 }
