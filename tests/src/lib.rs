@@ -7,7 +7,7 @@
 //! use porthole_tests::stack::Stack;
 //!
 //! let libvirt = PrivateLibvirt::shared().await; // or start(): one for this test alone, to stop and freeze
-//! let guest = libvirt.guest("g1").start().await; // QEMU, with a screen and a serial port; libvirt.rs, guest.rs
+//! let guest = libvirt.guest("g1").start().await; // QEMU, with a screen and a serial port; .linux() for a real shell
 //! let stack = Stack::on(&libvirt).await; // agent + edge + certificates; Stack::builder() takes settings
 //!
 //! // As a viewer: a link, a WebSocket, RFB, pixels.
@@ -27,18 +27,22 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | [`libvirt`], [`guest`] | a private libvirtd (restart, freeze, kill), guests (freeze, crash, screenshot, serial ports, commands: `tests/guest/guest.c`) |
+//! | [`libvirt`], [`guest`] | a private libvirtd (restart, freeze, kill), guests (freeze, crash, screenshot, serial ports, commands: `tests/guest/guest.c`; Linux: `tests/guest/linux`, built by `make guest`) |
 //! | [`pki`], [`agent`], [`edge`], [`stack`] | the product's built binaries; [`daemon`] is what they share, [`settings`] their TOML |
 //! | [`ws`], [`rfb`], [`http`], [`tls`] | clients that can misbehave; [`stream`] joins them, [`picture`] is what they see |
+//! | [`browser`] | a real Chromium, and what a console page shows in it |
 //! | [`wait`] | [`wait::eventually`] and its kin: every wait has a condition and a deadline; no test sleeps |
 //! | [`process`], [`ports`], [`places`] | child processes that cannot outlive the test, free ports, where binaries are |
-//! | [`trial`] | `make up` and `make down` |
+//! | [`mod@bench`] | what `make bench` measures |
+//! | [`trial`] | `make up`, `make down` and `make demo` |
 //!
 //! What sets something up panics with words; what a test may want to see refused returns a `Result`. Everything ends when
 //! its value is dropped, and with the test's process, however that ends. Tests do not build the binaries that they drive:
 //! `cargo build` first (`make test` does). Root is needed, for namespaces.
 
 pub mod agent;
+pub mod bench;
+pub mod browser;
 pub mod daemon;
 pub mod edge;
 pub mod guest;

@@ -9,6 +9,7 @@ use crate::agent::{Agent, AgentBuilder, Mint, Minted};
 use crate::edge::{Edge, EdgeBuilder};
 use crate::libvirt::PrivateLibvirt;
 use crate::pki::Pki;
+use crate::places;
 use crate::rfb;
 use crate::ws::{Upgrade, WsClient};
 
@@ -58,6 +59,16 @@ impl Builder {
     pub fn edge(mut self, change: impl FnOnce(EdgeBuilder) -> EdgeBuilder + Send + 'static) -> Self {
         self.edge.push(Box::new(change));
         self
+    }
+
+    /// With the console pages, as `make web` has built them.
+    ///
+    /// # Panics
+    /// When they are not built.
+    #[must_use]
+    pub fn pages(self) -> Self {
+        let pages = places::pages().expect("the pages are built: `make web`");
+        self.edge(move |edge| edge.set("public.web_root", pages.to_string_lossy().into_owned()))
     }
 
     /// Starts both, and waits until they are ready.

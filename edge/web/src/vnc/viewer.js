@@ -70,6 +70,8 @@ export class Viewer {
         rfb.viewOnly = this.#viewOnly;
         rfb.addEventListener("connect", () => {
             this.#rfb = rfb;
+            // noVNC leaves it out of the tab order; then nobody without a mouse would come back to it.
+            if (this.canvas) this.canvas.tabIndex = 0;
             connected();
             this.#listener.shown();
         });
