@@ -9,7 +9,7 @@
 //! What runs already and is as it should be stays; what has ended, changed its settings or was built anew is started
 //! again. Every process is known by pid *and* start time, so that none is ever mistaken for a later one.
 //!
-//! `make demo` ([`demo`]) is the same in the foreground, with words for a person ([`words`]).
+//! `make demo` ([`demo`]) is the same in the foreground, with words for a person (`words`).
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};

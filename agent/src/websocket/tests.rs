@@ -428,7 +428,7 @@ async fn of_a_watcher_the_console_gets_no_input_in_whatever_pieces_it_comes() {
     let rights = Rights { read_only: true, idle: None };
     let mut session = with(ConsoleKind::Vnc, rights, QUIET).await;
     // Larger than what is joined, so that it goes the other way.
-    let paste = [&[6, 0, 0, 0, 0, 1, 0, 0][..], &[b'x'; 65536]].concat();
+    let paste = [&[6, 0, 0, 0, 0, 1, 0, 0][..], &vec![b'x'; 65536]].concat();
     for piece in [HELLO, KEY, REQUEST, &KEY[..3], &[&KEY[3..], REQUEST].concat(), &paste, REQUEST] {
         session.send(binary(piece.to_vec())).await;
     }
@@ -458,10 +458,10 @@ async fn who_does_nothing_is_ended_and_pixels_and_pongs_are_nothing() {
     session.send(binary(KEY)).await;
     let started = tokio::time::Instant::now();
     let reason = loop {
-        match session.next().await {
-            Message::Close(frame) => break frame.unwrap(),
-            _ => session.send(binary(REQUEST)).await,
+        if let Message::Close(frame) = session.next().await {
+            break frame.unwrap();
         }
+        session.send(binary(REQUEST)).await;
     };
     assert_eq!(reason.reason.as_str(), Reason::Idle.code());
     assert!(started.elapsed() > Duration::from_millis(900), "{:?}", started.elapsed());
