@@ -19,6 +19,7 @@ pub mod consoles;
 #[cfg(test)]
 mod fixture;
 pub mod hypervisor;
+pub mod rfb;
 pub mod sessions;
 pub mod store;
 mod tcp;
