@@ -70,7 +70,7 @@ async fn run(config: Config, file: PathBuf) -> anyhow::Result<Outcome> {
         node: id.clone(),
         config: config.tokens,
         urls: config.urls,
-        longest_session: longest.get(),
+        lengths: (&config.sessions).into(),
         consoles: consoles.clone(),
         keys: keys.clone(),
         store: store.clone(),

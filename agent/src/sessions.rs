@@ -20,7 +20,7 @@ use porthole_shared::reason::Reason;
 use porthole_shared::tunnel::ClientFacts;
 use tokio::time::Instant;
 
-pub use self::config::{Config, MOST_CONNECTIONS};
+pub use self::config::{Config, Lengths, MOST_CONNECTIONS};
 pub use self::connection::{Connection, Counters, Reservation};
 pub use self::events::{end_when_stopping, follow};
 pub(crate) use self::record::{OpenRow, Recorder};

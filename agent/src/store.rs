@@ -28,7 +28,7 @@ use self::place::Place;
 pub use self::place::PlaceError;
 pub use self::sessions::SessionEnd;
 pub use self::sweep::{Swept, sweep_now_and_then};
-pub use self::tokens::{NewToken, Opened, Redeem, TokenRecord};
+pub use self::tokens::{NewToken, Redeem, TokenRecord};
 
 /// How many connections read.
 const READERS: u32 = 4;

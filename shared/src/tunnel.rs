@@ -207,6 +207,9 @@ pub struct Inspection {
     pub redeem_by: UnixTime,
     /// Until when it may be used at all.
     pub expires: UnixTime,
+    /// Whether its user may only watch.
+    #[serde(default)]
+    pub read_only: bool,
 }
 
 /// The body of `/tunnel/v1/drain`.

@@ -18,7 +18,7 @@ use super::Api;
 use super::problem::Problem;
 use crate::consoles::Owner;
 use crate::sessions::LiveSession;
-use crate::tokens::{MintRequest, Minted, Policy, RevokeError};
+use crate::tokens::{MintRequest, Minted, Policy, RevokeError, RightsWanted};
 
 #[derive(Debug, Serialize)]
 pub(super) struct ConsoleList {
@@ -62,8 +62,15 @@ struct TokenWanted {
     #[serde(default)]
     index: u8,
     policy: Option<Policy>,
-    /// In seconds.
+    /// In seconds, as all lengths here.
     ttl: Option<u64>,
+    grace: Option<u64>,
+    #[serde(default)]
+    read_only: bool,
+    #[serde(default)]
+    force: bool,
+    idle: Option<u64>,
+    longest: Option<u64>,
     requestor: Option<Requestor>,
 }
 
@@ -76,6 +83,10 @@ pub(super) struct TokenView {
     console: TokenConsole,
     kind: ConsoleKind,
     policy: Policy,
+    read_only: bool,
+    force: bool,
+    idle: Option<i64>,
+    longest: Option<i64>,
     redeem_by: String,
     expires: String,
 }
@@ -95,10 +106,12 @@ pub(super) async fn mint(
     let body = body.map_err(|error| Problem::new(error.status(), Reason::BadRequest.code(), error.body_text()))?;
     let wanted: TokenWanted =
         serde_json::from_slice(&body).map_err(|error| Problem::bad_request(format!("the body: {error}")))?;
-    let TokenWanted { console, kind, index, policy, ttl, requestor } = wanted;
-    let ttl = ttl.map(Duration::from_secs);
-    let minted = api.tokens.mint(MintRequest { console, kind, index, policy, ttl, requestor }).await?;
-    let Minted { id, token, url, console, name, policy, redeem_by, expires } = minted;
+    let TokenWanted { console, kind, index, policy, ttl, grace, read_only, force, idle, longest, requestor } = wanted;
+    let length = |seconds: Option<u64>| seconds.map(Duration::from_secs);
+    let rights = RightsWanted { read_only, force, idle: length(idle), longest: length(longest) };
+    let (ttl, grace) = (length(ttl), length(grace));
+    let request = MintRequest { console, kind, index, policy, ttl, grace, rights, requestor };
+    let Minted { id, token, url, console, name, policy, rights, redeem_by, expires } = api.tokens.mint(request).await?;
     let view = TokenView {
         // The two places where the API shows a secret: this is what was asked for.
         url: url.expose().clone(),
@@ -107,6 +120,10 @@ pub(super) async fn mint(
         kind: console.kind,
         console: TokenConsole { id: console, name },
         policy,
+        read_only: rights.read_only,
+        force: rights.force,
+        idle: rights.idle,
+        longest: rights.longest,
         redeem_by: redeem_by.to_rfc3339(),
         expires: expires.to_rfc3339(),
     };

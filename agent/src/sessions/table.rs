@@ -13,6 +13,7 @@ use porthole_shared::names::{
 use porthole_shared::reason::Reason;
 
 use super::connection::{Counters, End};
+use crate::tokens::Rights;
 
 /// A connection's number within this process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -37,6 +38,10 @@ pub struct SessionFacts {
     pub edge: EdgeName,
     /// When its first connection began.
     pub started: UnixTime,
+    /// Until when it may last.
+    pub until: UnixTime,
+    /// What its viewer may do.
+    pub rights: Rights,
     /// Bytes of its connections that have ended, from the client.
     pub bytes_in: u64,
     /// Bytes of its connections that have ended, to the client.

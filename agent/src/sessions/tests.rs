@@ -12,7 +12,7 @@ use super::*;
 use crate::fixture::{Fixture, LONGEST, START, client, edge, presented};
 use crate::hypervisor::{DomainEvent, DomainEventKind, Event, Hypervisor, LinkState, StopCause};
 use crate::store::SessionEnd;
-use crate::tokens::Policy;
+use crate::tokens::{Policy, Rights};
 
 fn secret() -> BindingSecret {
     BindingSecret::random().unwrap()
@@ -302,7 +302,7 @@ proptest! {
                     let facts = SessionFacts {
                         id: sessions[*who], token: tokens[*who], console: consoles[*who % 2],
                         name: "guest".parse().unwrap(), requestor: None, client_address: String::new(),
-                        edge: edge(), started: START, bytes_in: 0, bytes_out: 0,
+                        edge: edge(), started: START, until: START, rights: Rights::default(), bytes_in: 0, bytes_out: 0,
                     };
                     prop_assert!(table.begin(*number, facts).is_some());
                     *begun = true;

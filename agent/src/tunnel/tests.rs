@@ -37,7 +37,7 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use crate::consoles::External;
 use crate::hypervisor::Hypervisor;
 use crate::store::Store;
-use crate::tokens::{MintRequest, Parts, Policy, SigningKeys, Urls};
+use crate::tokens::{MintRequest, Parts, Policy, RightsWanted, SigningKeys, Urls};
 
 /// For waits that end by what they wait for; reaching it is a failure.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -117,7 +117,7 @@ impl Agent {
         let tokens = Tokens::new(Parts {
             node: porthole_shared::names::NodeId::derived_from(&node()),
             urls: Urls { vnc: Some("https://edge.example/".parse().unwrap()), ..Urls::default() },
-            longest_session: Duration::from_hours(1),
+            lengths: (&crate::sessions::Config::default()).into(),
             consoles: consoles.clone(),
             keys: SigningKeys::open(state.path(), &config, 3600, now).unwrap(),
             store: Store::open(state.path(), now).await.unwrap(),
@@ -162,6 +162,8 @@ impl Agent {
             index: 0,
             policy: Some(policy),
             ttl: None,
+            grace: None,
+            rights: RightsWanted::default(),
             requestor: None,
         };
         self.services.tokens.mint(request).await.unwrap().token

@@ -82,6 +82,21 @@ pub(crate) struct Mint<'a> {
     /// For how many seconds it can be used for the first time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) ttl: Option<i64>,
+    /// For how many seconds after its longest session it is still known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) grace: Option<i64>,
+    /// To watch only.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) read_only: bool,
+    /// To take over.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) force: bool,
+    /// After how many seconds without input a session ends.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) idle: Option<i64>,
+    /// After how many seconds a session ends.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) longest: Option<i64>,
     /// Who asks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) requestor: Option<&'a Requestor>,

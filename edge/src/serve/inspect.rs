@@ -31,13 +31,14 @@ struct Console {
     name: ConsoleName,
     redeem_by: String,
     expires: String,
+    read_only: bool,
 }
 
 pub(super) async fn answer(head: &request::Parts, body: Incoming, client: &ClientFacts, site: &Site) -> Response<Body> {
     let mut response = match inspect(head, body, client, site).await {
-        Ok(Inspection { kind, name, redeem_by, expires }) => {
+        Ok(Inspection { kind, name, redeem_by, expires, read_only }) => {
             let (redeem_by, expires) = (redeem_by.to_rfc3339(), expires.to_rfc3339());
-            answer::json(StatusCode::OK, &Console { kind, name, redeem_by, expires })
+            answer::json(StatusCode::OK, &Console { kind, name, redeem_by, expires, read_only })
         }
         Err(reason) => {
             tracing::debug!(client = %client.address, %reason, "question about a token refused");

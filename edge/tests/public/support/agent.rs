@@ -157,6 +157,7 @@ impl State {
             name: "<guest> & co".parse().unwrap(),
             redeem_by: now.plus(600),
             expires: now.plus(3600),
+            read_only: true,
         };
         Response::new(serde_json::to_vec(&inspection).unwrap().into())
     }
