@@ -24,7 +24,7 @@ use std::time::Duration;
 use porthole_shared::binding::BindingHash;
 use porthole_shared::clock::{Clock, UnixTime};
 use porthole_shared::lifecycle::chain;
-use porthole_shared::names::{ConsoleId, ConsoleName, EdgeName, NodeId, Requestor, SessionId, TokenId};
+use porthole_shared::names::{ConsoleId, ConsoleName, ConsoleUuid, EdgeName, NodeId, Requestor, SessionId, TokenId};
 use porthole_shared::reason::Reason;
 use porthole_shared::token::{self, KeyId, MalformedToken, TokenHash, VerifyError};
 use porthole_shared::tunnel::{ClientFacts, Inspection, Presented};
@@ -37,8 +37,8 @@ pub use self::policy::{Policy, TokenState, UnknownPolicy, judge};
 pub use self::rights::{Rights, RightsWanted};
 pub use self::urls::{BaseUrl, InvalidBaseUrl, Urls};
 use crate::consoles::Consoles;
-use crate::sessions::{Lengths, OpenRow, Recorder, SessionFacts};
-use crate::store::{self, Store, TokenRecord};
+use crate::sessions::{Lengths, OpenRow, Recorder, Selector, SessionFacts};
+use crate::store::{self, ListedToken, Store, TokenPage, TokenRecord};
 
 /// The tokens of this node. Clones are handles to the same.
 #[derive(Debug, Clone)]
@@ -217,6 +217,29 @@ impl Tokens {
     pub async fn revoke(&self, id: TokenId) -> Result<(), RevokeError> {
         let known = self.0.recorder.store.revoke(id, Reason::Revoked, self.now()).await.map_err(RevokeError::Store)?;
         if known { Ok(()) } else { Err(RevokeError::UnknownToken) }
+    }
+
+    /// Withdraws all that are meant, or those of them that were ever used; how many. Ending their sessions is the caller's.
+    pub async fn revoke_all_of(&self, which: &Selector, only_used: bool) -> Result<u64, store::Error> {
+        self.0.recorder.store.revoke_all_of(which, only_used, self.now()).await
+    }
+
+    /// Makes what was made for a domain until now void, by a task that the end of the process waits for. Whoever comes
+    /// with such a token later is told why.
+    pub fn void_domain(&self, uuid: ConsoleUuid, reason: Reason) {
+        let (recorder, now) = (self.0.recorder.clone(), self.now());
+        drop(self.0.recorder.tasks.spawn(async move { recorder.void_domain(uuid, reason, now).await }));
+    }
+
+    /// Some of them, in the order of their ids.
+    pub async fn list(&self, page: &TokenPage) -> Result<Vec<ListedToken>, store::Error> {
+        self.0.recorder.store.tokens(page, self.now()).await
+    }
+
+    /// Whether a client could use this one now, if it has the right secret.
+    pub fn is_usable(&self, token: &ListedToken) -> bool {
+        let state = &token.record.state;
+        judge(state, state.binding, self.now()).is_ok()
     }
 
     /// The token with which a client may continue this session, whether it is connected now or not.

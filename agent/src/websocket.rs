@@ -7,13 +7,15 @@
 //!            run() ──Reason────┴──► close(): close frame, the client's answer, end of stream
 //! ```
 //!
-//! The handshake is over when this begins: who may come here was decided by [`tunnel`](crate::tunnel). Nothing here
-//! knows what is spoken on the console, looks into it, or keeps any of it longer than the other side needs to take it.
+//! The handshake is over when this begins: who may come here was decided by [`tunnel`](crate::tunnel). What is
+//! spoken on the console is looked into at one place only, [`Inbound`], and none of it is kept longer than the other side
+//! needs to take it.
 //!
 //! **Invariants**: the console is not read before the client has taken what was read earlier, and the client is not read
 //! before the console has, so a session holds at most one message of [`MAX_MESSAGE`] bytes on the way in and one of
 //! [`MAX_CHUNK`] on the way out; nothing is allocated per message while both sides keep up; each end has one [`Reason`].
 
+mod inbound;
 mod liveness;
 mod relay;
 
@@ -26,7 +28,8 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::{Error, ProtocolError};
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
-pub use relay::Relay;
+pub use inbound::Inbound;
+pub use relay::{Meter, Relay};
 
 use crate::sessions;
 

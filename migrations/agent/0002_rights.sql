@@ -6,6 +6,5 @@ ALTER TABLE tokens ADD COLUMN idle INTEGER CHECK (idle > 0);        -- seconds w
 ALTER TABLE tokens ADD COLUMN longest INTEGER CHECK (longest > 0);  -- seconds that a session may last
 ALTER TABLE tokens ADD COLUMN void_reason TEXT;                     -- with `revoked`: what a later use is told
 
--- For the end of a domain and for bulk revocation: only what is not void yet is looked for.
+-- For the end of a domain: only what is not void yet is looked for.
 CREATE INDEX tokens_by_console ON tokens (uuid) WHERE revoked IS NULL;
-CREATE INDEX tokens_by_requestor ON tokens (requestor) WHERE revoked IS NULL;

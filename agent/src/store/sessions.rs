@@ -114,6 +114,19 @@ impl Store {
         .execute(&mut *write)
         .await
         .map_err(failed(operation))?;
+        if end.reason == Reason::Idle {
+            // Whoever comes upon the window that somebody left must not go on by reconnecting. A link for many stays.
+            sqlx::query(
+                "UPDATE tokens SET revoked = ?1, void_reason = ?2 WHERE revoked IS NULL AND policy = 'bound' \
+                 AND id = (SELECT token_id FROM sessions WHERE id = ?3)",
+            )
+            .bind(end.ended.0)
+            .bind(end.reason.code())
+            .bind(end.id.to_string())
+            .execute(&mut *write)
+            .await
+            .map_err(failed(operation))?;
+        }
         write.commit().await.map_err(failed(operation))
     }
 

@@ -214,6 +214,25 @@ async fn the_first_reason_for_which_a_token_is_void_stays() {
 }
 
 #[tokio::test]
+async fn a_domains_end_voids_what_was_made_for_it_until_then() {
+    let (gone, other) = (token(Policy::Bound, ConsoleKind::Vnc), token(Policy::Bound, ConsoleKind::Vnc));
+    let mut external = token(Policy::Bound, ConsoleKind::Vnc);
+    external.console = ConsoleId { source: ConsoleSource::External, ..gone.console };
+    let mut later = token(Policy::Bound, ConsoleKind::Vnc);
+    (later.console, later.created) = (gone.console, START.plus(6));
+    let (_dir, store) = with_token(&gone).await;
+    for new in [&other, &external, &later] {
+        store.insert_token(new).await.unwrap();
+    }
+    assert_eq!(store.void_domain(gone.console.uuid, Reason::Crashed, START.plus(5)).await.unwrap(), 1);
+    let refused = store.redeem(&redeem(&gone, None, START.plus(7))).await.unwrap();
+    assert_eq!(refused, Err(Reason::Crashed));
+    for new in [&other, &external, &later] {
+        assert!(store.redeem(&redeem(new, None, START.plus(7))).await.unwrap().is_ok());
+    }
+}
+
+#[tokio::test]
 async fn rights_come_back_and_a_shorter_session_is_one() {
     let rights = Rights { read_only: true, force: true, idle: Some(60), longest: Some(100) };
     let new = NewToken { rights, ..token(Policy::Bound, ConsoleKind::Vnc) };
@@ -317,6 +336,9 @@ proptest! {
                 }
                 let before = store.token(&new.hash).await.unwrap().unwrap().state;
                 let expected = judge(&before, secret, now);
+                let page = TokenPage { limit: 1, ..TokenPage::default() };
+                let listed = store.tokens(&page, now).await.unwrap().len() == 1;
+                prop_assert_eq!(listed, judge(&before, before.binding, now).is_ok());
                 let outcome = store.redeem(&redeem(&new, secret, now)).await.unwrap();
                 prop_assert_eq!(outcome.map(|_| ()), expected);
                 let after = store.token(&new.hash).await.unwrap().unwrap().state;

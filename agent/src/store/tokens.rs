@@ -217,7 +217,7 @@ impl Store {
     }
 }
 
-fn record(row: &SqliteRow) -> Result<TokenRecord, Error> {
+pub(super) fn record(row: &SqliteRow) -> Result<TokenRecord, Error> {
     let void = match value::<Option<i64>>(row, "revoked")? {
         // An earlier release did not write why: then somebody withdrew it.
         Some(_) => Some(parsed_option(row, "void_reason")?.unwrap_or(Reason::Revoked)),

@@ -12,7 +12,7 @@
 //! What a turn works on lies in a buffer of the thread, not of the session: bytes rest in a session only while the side
 //! that they go to does not take them. While both sides keep up no message costs an allocation here: one on its way down
 //! is copied once, into tungstenite's write buffer (which stays as large as its largest message was), and a small one on
-//! its way up once, beside its neighbours.
+//! its way up once, beside its neighbours. What the client may not send is taken out there, before it is written.
 
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
@@ -34,8 +34,8 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message};
 use tokio_util::io::poll_read_buf;
 
 use super::liveness::Liveness;
-use super::{MAX_CHUNK, Pings, end_of};
-use crate::sessions::Counters;
+use super::{Inbound, MAX_CHUNK, Pings, end_of};
+use crate::sessions::{Activity, Counters};
 
 /// How many bytes of frames are joined into one write to the console.
 const MAX_JOINED: usize = 64 * 1024;
@@ -54,12 +54,22 @@ thread_local! {
     static SCRATCH: RefCell<BytesMut> = RefCell::new(BytesMut::new());
 }
 
+/// Where a relay writes down what goes on.
+#[derive(Debug, Clone, Default)]
+pub struct Meter {
+    /// Bytes, of this connection.
+    pub counters: Arc<Counters>,
+    /// Input, of the session.
+    pub activity: Arc<Activity>,
+}
+
 /// One connection of a session.
 #[derive(Debug)]
 pub struct Relay<S, C> {
     socket: WebSocketStream<S>,
     console: C,
-    counters: Arc<Counters>,
+    inbound: Inbound,
+    meter: Meter,
     liveness: Liveness,
     look: Pin<Box<Sleep>>,
     /// A ping is due and was not sent yet.
@@ -76,7 +86,7 @@ enum Stop {
     Empty,
     /// There may be more, but this turn has had its share.
     Enough,
-    /// This message is too large to be joined to the others.
+    /// This message is too large to be joined to the others, and goes on as it is.
     Large(Bytes),
     /// There will be none.
     End(Reason),
@@ -88,10 +98,10 @@ where
     C: AsyncRead + AsyncWrite + Unpin,
 {
     /// Between `socket` (from [`accept`](super::accept)) and `console`, whose writes must need no flush, as a socket's.
-    pub fn new(socket: WebSocketStream<S>, console: C, counters: Arc<Counters>, pings: Pings) -> Self {
+    pub fn new(socket: WebSocketStream<S>, console: C, inbound: Inbound, meter: Meter, pings: Pings) -> Self {
         let liveness = Liveness::new(pings, Instant::now());
         let look = Box::pin(sleep_until(liveness.next_look()));
-        Self { socket, console, counters, liveness, look, ping: false, held: Bytes::new(), console_deaf: false }
+        Self { socket, console, inbound, meter, liveness, look, ping: false, held: Bytes::new(), console_deaf: false }
     }
 
     /// Carries bytes until the session ends: by client, by console ([`Reason::ConsoleClosed`]; the caller may know more),
@@ -134,7 +144,7 @@ where
     fn turn(&mut self, cx: &mut Context<'_>) -> Result<bool, Reason> {
         let now = Instant::now();
         let moved = SCRATCH.with_borrow_mut(|scratch| {
-            let up = self.up(cx, scratch)?;
+            let up = self.up(cx, scratch, now)?;
             let down = self.down(cx, scratch, now)?;
             Ok(up || down)
         })?;
@@ -151,7 +161,7 @@ where
     }
 
     /// From the client to the console.
-    fn up(&mut self, cx: &mut Context<'_>, scratch: &mut BytesMut) -> Result<bool, Reason> {
+    fn up(&mut self, cx: &mut Context<'_>, scratch: &mut BytesMut, now: Instant) -> Result<bool, Reason> {
         let mut held = mem::take(&mut self.held);
         let taken = self.write(cx, &held);
         held.advance(taken);
@@ -165,6 +175,12 @@ where
 
         scratch.clear();
         let stop = self.join_frames(cx, scratch);
+        let seen = self.inbound.see(scratch)?;
+        scratch.truncate(seen.passed);
+        let large = matches!(&stop, Stop::Large(message) if self.inbound.sees_input(message));
+        if seen.input || large {
+            self.meter.activity.note(now);
+        }
         let taken = self.write(cx, scratch);
         scratch.advance(taken);
         match stop {
@@ -199,8 +215,8 @@ where
             self.liveness.hear();
             match message {
                 Message::Binary(bytes) => {
-                    self.counters.add_in(bytes.len());
-                    if bytes.len() >= LARGE {
+                    self.meter.counters.add_in(bytes.len());
+                    if bytes.len() >= LARGE && self.inbound.is_open() {
                         return Stop::Large(bytes);
                     }
                     // An empty message is no end of stream; it adds nothing.
@@ -251,7 +267,7 @@ where
             Poll::Ready(Ok(0) | Err(_)) => Err(Reason::ConsoleClosed),
             Poll::Ready(Ok(length)) => {
                 self.send(Message::Binary(scratch.split().freeze()))?;
-                self.counters.add_out(length);
+                self.meter.counters.add_out(length);
                 self.flush(cx, now)?;
                 Ok(true)
             }

@@ -1,6 +1,7 @@
 use super::*;
-use crate::sessions::Counters;
+use crate::sessions::{Activity, Counters};
 use futures_util::{SinkExt as _, StreamExt as _};
+use porthole_shared::names::ConsoleKind;
 use std::sync::Arc;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio::net::UnixStream;
@@ -25,16 +26,22 @@ struct Session<S> {
     end: oneshot::Sender<Reason>,
     relay: JoinHandle<Reason>,
     counters: Arc<Counters>,
+    activity: Arc<Activity>,
 }
 
 /// With the client's raw bytes.
 async fn raw(pings: Pings, received: &[u8]) -> Session<DuplexStream> {
+    raw_of(Inbound::Everything, pings, received).await
+}
+
+async fn raw_of(inbound: Inbound, pings: Pings, received: &[u8]) -> Session<DuplexStream> {
     let (client, near) = duplex(16 * 1024);
     let (console, near_console) = UnixStream::pair().unwrap();
     let counters = Arc::new(Counters::default());
     let (end, ended) = oneshot::channel();
     let socket = accept(near, Bytes::copy_from_slice(received)).await;
-    let mut relay = Relay::new(socket, near_console, Arc::clone(&counters), pings);
+    let meter = Meter { counters: Arc::clone(&counters), ..Meter::default() };
+    let mut relay = Relay::new(socket, near_console, inbound, meter.clone(), pings);
     let relay = tokio::spawn(async move {
         // A dropped sender ends nothing.
         let ended = async {
@@ -47,14 +54,18 @@ async fn raw(pings: Pings, received: &[u8]) -> Session<DuplexStream> {
         relay.close(reason).await;
         reason
     });
-    Session { client, console, end, relay, counters }
+    Session { client, console, end, relay, counters, activity: meter.activity }
 }
 
 /// With a WebSocket client.
 async fn session(pings: Pings) -> Session<WebSocketStream<DuplexStream>> {
-    let Session { client, console, end, relay, counters } = raw(pings, b"").await;
+    session_of(Inbound::Everything, pings).await
+}
+
+async fn session_of(inbound: Inbound, pings: Pings) -> Session<WebSocketStream<DuplexStream>> {
+    let Session { client, console, end, relay, counters, activity } = raw_of(inbound, pings, b"").await;
     let client = WebSocketStream::from_raw_socket(client, Role::Client, None).await;
-    Session { client, console, end, relay, counters }
+    Session { client, console, end, relay, counters, activity }
 }
 
 impl Session<WebSocketStream<DuplexStream>> {
@@ -339,7 +350,7 @@ async fn a_client_that_sends_but_does_not_read_is_noticed_and_costs_bounded_memo
 
 #[tokio::test]
 async fn a_console_that_does_not_read_holds_its_client_up_and_nothing_more() {
-    let Session { client, console, relay, counters, end } = raw(HASTY, b"").await;
+    let Session { client, console, relay, counters, end, activity: _ } = raw(HASTY, b"").await;
     let (mut reader, mut writer) = tokio::io::split(client);
     let flood = tokio::spawn(async move {
         let frame = masked(0x82, &[7; 100]);
@@ -406,4 +417,45 @@ async fn a_flood_does_not_keep_another_session_from_its_turn() {
     assert!(!flood.is_finished() && !drain.is_finished());
     flood.abort();
     drain.abort();
+}
+
+#[tokio::test]
+async fn a_watchers_keys_stay_here_and_count_as_input() {
+    const HELLO: &[u8] = b"RFB 003.008\n\x01\x00";
+    const KEY: [u8; 8] = [4, 1, 0, 0, 0, 0, 0, 0x61];
+    const UPDATE: [u8; 10] = [3, 1, 0, 0, 0, 0, 2, 208, 1, 144];
+    let mut session = session_of(Inbound::new(ConsoleKind::Vnc, true), QUIET).await;
+    let began = session.activity.latest();
+    // Large enough to be passed on as it is, were it not looked into.
+    let many = KEY.repeat(8 * 1024);
+    for bytes in [HELLO, &KEY, &UPDATE, &many, &UPDATE] {
+        session.send(Message::Binary(Bytes::copy_from_slice(bytes))).await;
+    }
+    let mut got = vec![0; HELLO.len() + 2 * UPDATE.len()];
+    timeout(PATIENCE, session.console.read_exact(&mut got)).await.unwrap().unwrap();
+    // A watcher's viewer is made to share.
+    assert_eq!(got, [b"RFB 003.008\n\x01\x01", &UPDATE[..], &UPDATE].concat());
+    assert!(session.activity.latest() >= began);
+    assert_eq!(session.counters.read().0, (HELLO.len() + KEY.len() + many.len() + 2 * UPDATE.len()) as u64);
+}
+
+#[tokio::test]
+async fn a_watcher_who_cannot_be_followed_is_told() {
+    let mut session = session_of(Inbound::new(ConsoleKind::Vnc, true), QUIET).await;
+    session.send(Message::Binary(Bytes::from_static(b"RFB 003.003\n"))).await;
+    let (frame, reason) = session.farewell().await;
+    assert_eq!((reason, u16::from(frame.code)), (Reason::Unsupported, 4501));
+}
+
+#[tokio::test]
+async fn of_a_watcher_of_bytes_nothing_passes() {
+    let mut session = session_of(Inbound::new(ConsoleKind::Tcp, true), QUIET).await;
+    session.send(Message::Binary(vec![b'x'; 100_000].into())).await;
+    session.send(Message::Binary(Bytes::from_static(b"x"))).await;
+    session.console.write_all(b"hello").await.unwrap();
+    assert_eq!(session.next().await, Message::Binary(Bytes::from_static(b"hello")));
+    session.send(Message::Close(None)).await;
+    let mut got = Vec::new();
+    timeout(PATIENCE, session.console.read_to_end(&mut got)).await.unwrap().unwrap();
+    assert_eq!((got.len(), session.counters.read().0), (0, 100_001));
 }
