@@ -39,7 +39,11 @@ async fn a_reboot_and_a_definition_that_goes_void_nothing_while_the_guest_runs()
     guest.command("reboot").await;
     guest.wait_until_ready().await.unwrap();
     guest.virsh("undefine", &[]).await.unwrap();
-    assert_eq!(viewer.full_frame().await.unwrap(), guest.screenshot().await.unwrap());
+    // It may still be drawing what it begins with.
+    eventually(PATIENCE, "the screen after the reboot", async || {
+        viewer.full_frame().await.unwrap() == guest.screenshot().await.unwrap()
+    })
+    .await;
     assert_eq!(view(&stack, &later).await.full_frame().await.unwrap(), guest.screenshot().await.unwrap());
     guest.destroy().await;
     assert_eq!(viewer.stream().closed().await, closed(4411, "destroyed"));
