@@ -88,7 +88,8 @@ fn links_and_sessions_are_listed_and_ended_together() {
         "GET /v1/sessions" => Reply::Json(200, json!({"sessions": []})),
         _ => Reply::Json(200, json!({"tokens": 2, "connections": 1})),
     });
-    let ran = agent.run(&["tokens", "list", "--requestor", "alice", "--all"]).ok();
+    let ran = agent.run(&["tokens", "list", "--requestor", "alice", "--all"]);
+    assert_eq!(ran.code, 0);
     for words in [WEB, "web-01", "alice", "read-only", "shut_off", "2026-11-20T10:10:00Z"] {
         assert!(ran.stdout.contains(words), "{words} is missing in: {}", ran.stdout);
     }
