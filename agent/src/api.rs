@@ -4,8 +4,11 @@
 //! |---|---|
 //! | `GET /v1/consoles` | lists domains and external consoles |
 //! | `POST /v1/tokens` | makes a token and the URL that opens its console |
-//! | `DELETE /v1/tokens/{id}` | withdraws it, and ends what it opened |
-//! | `GET /v1/sessions` | lists live sessions |
+//! | `GET /v1/tokens` | lists them: `console`, `requestor`, `all`; `limit` and `after` |
+//! | `DELETE /v1/tokens?console=&requestor=` | withdraws all that are meant, and ends what they opened |
+//! | `DELETE /v1/tokens/{id}` | withdraws one; with `keep_sessions=true`, what it opened goes on |
+//! | `GET /v1/sessions` | lists live sessions: `console`, `requestor`, `client` |
+//! | `DELETE /v1/sessions?console=&requestor=` | ends all that are meant, and withdraws their tokens |
 //! | `DELETE /v1/sessions/{id}` | ends one, and withdraws its token |
 //! | `POST /v1/signing-keys/rotate` | lets the next signing key sign |
 //! | `GET /v1/status` | says how the agent is |
@@ -42,6 +45,7 @@ use tokio_util::task::TaskTracker;
 
 pub use self::config::Config;
 use self::problem::Problem;
+use self::routes::{sessions, tokens};
 pub use self::socket::{BindError, Socket};
 use crate::consoles::Consoles;
 use crate::sessions::Sessions;
@@ -81,10 +85,10 @@ impl Api {
     fn router(self) -> Router {
         Router::new()
             .route("/v1/consoles", get(routes::consoles))
-            .route("/v1/tokens", post(routes::mint))
-            .route("/v1/tokens/{id}", delete(routes::revoke))
-            .route("/v1/sessions", get(routes::sessions))
-            .route("/v1/sessions/{id}", delete(routes::kill))
+            .route("/v1/tokens", post(tokens::mint).get(tokens::tokens).delete(tokens::revoke_all_of))
+            .route("/v1/tokens/{id}", delete(tokens::revoke))
+            .route("/v1/sessions", get(sessions::sessions).delete(sessions::kill_all_of))
+            .route("/v1/sessions/{id}", delete(sessions::kill))
             .route("/v1/signing-keys/rotate", post(routes::rotate))
             .route("/v1/status", get(routes::status))
             .fallback(async || Problem::new(StatusCode::NOT_FOUND, "no_such_resource", "there is no such resource"))

@@ -2,10 +2,10 @@
 //! two external consoles and no libvirt.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use porthole_shared::binding::BindingSecret;
 use porthole_shared::clock::{ManualClock, UnixTime};
+use porthole_shared::config::Duration;
 use porthole_shared::names::{EdgeInstance, EdgeName, NodeId};
 use porthole_shared::reason::Reason;
 use porthole_shared::token::Token;
@@ -16,7 +16,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::consoles::Consoles;
 use crate::hypervisor::Hypervisor;
-use crate::sessions::{self, Connection, Sessions};
+use crate::sessions::{self, Connection, Lengths, Sessions};
 use crate::store::Store;
 use crate::tokens::{self, MintRequest, Minted, Parts, Policy, Redeemed, RightsWanted, SigningKeys, Tokens};
 
@@ -60,8 +60,7 @@ impl Fixture {
             node: NodeId::derived_from(&"compute-1".parse().unwrap()),
             config: token_config,
             urls: serde_json::from_value(urls).unwrap(),
-            longest_session: Duration::from_secs(LONGEST),
-            idle: None,
+            lengths: Lengths { longest: Duration::from_secs(LONGEST), ..Lengths::from(config) },
             consoles: consoles.clone(),
             keys,
             store: store.clone(),
@@ -106,6 +105,7 @@ pub(crate) fn wanted(console: &str) -> MintRequest {
         index: 0,
         policy: None,
         ttl: None,
+        grace: None,
         rights: RightsWanted::default(),
         requestor: None,
     }

@@ -61,17 +61,16 @@ async fn run(config: Config, file: PathBuf) -> anyhow::Result<Outcome> {
     let (node, id) = (config.node.name.clone(), config.node.id());
 
     let store = Store::open(&config.node.state_dir, clock.now()).await?;
-    let (longest, idle) = (config.sessions.longest, config.sessions.idle);
+    let longest = config.sessions.longest;
     let keys = SigningKeys::open(&config.node.state_dir, &config.tokens, longest.as_seconds(), clock.now())?;
     let hypervisor = Hypervisor::connect(&config.libvirt, shutdown.hard.clone())?;
     let events = hypervisor.events();
-    let consoles = Consoles::new(hypervisor, config.external, &config.libvirt.uri);
+    let consoles = Consoles::new(hypervisor.clone(), config.external, &config.libvirt.uri);
     let tokens = Tokens::new(Parts {
         node: id.clone(),
         config: config.tokens,
         urls: config.urls,
-        longest_session: longest.get(),
-        idle,
+        lengths: (&config.sessions).into(),
         consoles: consoles.clone(),
         keys: keys.clone(),
         store: store.clone(),
@@ -91,13 +90,15 @@ async fn run(config: Config, file: PathBuf) -> anyhow::Result<Outcome> {
         move || Config::load(&file).map(|config| config.tunnel.policy()),
         shutdown.clone(),
     ));
-    let api = Api { node, id, trust: tunnel.trust().clone(), consoles, tokens, sessions: sessions.clone() };
+    let api =
+        Api { node, id, trust: tunnel.trust().clone(), consoles, tokens: tokens.clone(), sessions: sessions.clone() };
 
     life.spawn_server("api", porthole_agent::api::run(socket, api, shutdown.clone()));
     life.spawn_server("tunnel", tunnel.run(services, shutdown.clone()));
     life.spawn(keys.rotate_by_age(store.clone(), Arc::clone(&clock), shutdown.clone()));
     life.spawn(store::sweep_now_and_then(store.clone(), clock, shutdown.clone()));
-    drop(tokio::spawn(sessions::follow(sessions.clone(), events, shutdown.clone())));
+    let follow = sessions::follow(sessions.clone(), tokens, hypervisor, events, shutdown.clone());
+    drop(tokio::spawn(follow));
     life.spawn(sessions::end_when_stopping(sessions, shutdown));
     life.ready("serving consoles");
 

@@ -7,10 +7,12 @@
 //! **Invariants**: the table's lock is held for map operations only, never over an `await` or a call to libvirt; a
 //! reason that is given to a reservation or connection reaches whoever relays it, at whatever moment it comes.
 
+mod activity;
 mod config;
 mod connection;
 mod events;
 mod record;
+mod selector;
 mod table;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,10 +22,12 @@ use porthole_shared::reason::Reason;
 use porthole_shared::tunnel::ClientFacts;
 use tokio::time::Instant;
 
-pub use self::config::{Config, MOST_CONNECTIONS};
+pub use self::activity::Activity;
+pub use self::config::{Config, Lengths, MOST_CONNECTIONS};
 pub use self::connection::{Connection, Counters, Reservation};
 pub use self::events::{end_when_stopping, follow};
 pub(crate) use self::record::{OpenRow, Recorder};
+pub use self::selector::Selector;
 use self::table::{Applicant, Limits, Number, Table};
 pub use self::table::{LiveSession, SessionFacts};
 use crate::tokens::{Examined, Redeemed};
@@ -46,7 +50,8 @@ pub struct NoSuchSession;
 impl Sessions {
     /// None yet.
     pub fn new(config: &Config) -> Self {
-        let limits = Limits { max: config.max, max_per_console: config.max_per_console };
+        let &Config { max, max_per_console, max_per_requestor, max_per_client, .. } = config;
+        let limits = Limits { max, max_per_console, max_per_requestor, max_per_client };
         Self(Arc::new(Shared { limits, table: Mutex::default() }))
     }
 
@@ -56,6 +61,9 @@ impl Sessions {
         let applicant = Applicant {
             token: token.id(),
             console,
+            name: token.name().clone(),
+            requestor: token.requestor().cloned(),
+            client: client.address.ip().to_canonical(),
             edge: (edge.clone(), client.edge_instance),
             supersedes: token.is_bound() && table::supersedes(console.kind),
         };
@@ -67,20 +75,26 @@ impl Sessions {
     /// superseded, except with SPICE.
     pub fn begin(&self, place: Reservation, redeemed: Redeemed) -> Connection {
         let Redeemed { facts, longest, row } = redeemed;
-        let (session, console, name, rights) = (facts.id, facts.console, facts.name.clone(), facts.rights);
+        let (session, console, name) = (facts.id, facts.console, facts.name.clone());
         tracing::info!(
             %session, token = %facts.token, %console, %name, client = facts.client_address, edge = %facts.edge,
             requestor = facts.requestor.as_ref().map(tracing::field::display), "connection began"
         );
         // A reservation stays in the table for as long as it lives, so there is always an entry to begin.
-        let (end, counters) = self.table().begin(place.number, facts).unwrap_or_default();
+        let rights = facts.rights;
+        let told = self.table().begin(place.number, facts).unwrap_or_default();
         let deadline = Instant::now() + longest;
-        Connection { _place: place, session, console, counters, end, deadline, rights, row: Some(row) }
+        Connection { _place: place, session, console, rights, told, deadline, row: Some(row) }
     }
 
     /// The live sessions, oldest first.
     pub fn list(&self) -> Vec<LiveSession> {
-        self.table().list()
+        self.list_of(&Selector::default())
+    }
+
+    /// Those of the live sessions that are meant, oldest first. A session is meant by any of its connections.
+    pub fn list_of(&self, which: &Selector) -> Vec<LiveSession> {
+        self.table().list(|applicant| which.fits(applicant))
     }
 
     /// How many are live.
@@ -107,6 +121,11 @@ impl Sessions {
             None => applicant.token == token,
         };
         Ok(table.end_where(Reason::Killed, is_of_it))
+    }
+
+    /// Ends all that is meant, reservations too; how many connections were told.
+    pub fn end_all_of(&self, which: &Selector, reason: Reason) -> usize {
+        self.table().end_where(reason, |applicant, _| which.fits(applicant))
     }
 
     /// Ends what was opened with a token; how many connections were told.
@@ -137,5 +156,7 @@ impl Sessions {
     }
 }
 
+#[cfg(test)]
+mod interleavings;
 #[cfg(test)]
 mod tests;

@@ -12,6 +12,7 @@
 
 mod convert;
 mod place;
+mod select;
 mod sessions;
 mod sweep;
 mod tokens;
@@ -26,9 +27,10 @@ use sqlx::{Connection as _, Sqlite, Transaction};
 
 use self::place::Place;
 pub use self::place::PlaceError;
+pub use self::select::{ListedToken, TokenPage};
 pub use self::sessions::SessionEnd;
 pub use self::sweep::{Swept, sweep_now_and_then};
-pub use self::tokens::{NewToken, Opened, Redeem, TokenRecord};
+pub use self::tokens::{NewToken, Redeem, TokenRecord};
 
 /// How many connections read.
 const READERS: u32 = 4;

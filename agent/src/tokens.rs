@@ -24,7 +24,7 @@ use std::time::Duration;
 use porthole_shared::binding::BindingHash;
 use porthole_shared::clock::{Clock, UnixTime};
 use porthole_shared::lifecycle::chain;
-use porthole_shared::names::{ConsoleId, ConsoleName, EdgeName, NodeId, SessionId, TokenId};
+use porthole_shared::names::{ConsoleId, ConsoleName, ConsoleUuid, EdgeName, NodeId, Requestor, SessionId, TokenId};
 use porthole_shared::reason::Reason;
 use porthole_shared::token::{self, KeyId, MalformedToken, TokenHash, VerifyError};
 use porthole_shared::tunnel::{ClientFacts, Inspection, Presented};
@@ -34,11 +34,11 @@ pub use self::config::Config;
 pub use self::keys::{KeyFileError, KeysError, RotateError, SigningKeys};
 pub use self::mint::{MintError, MintRequest, Minted};
 pub use self::policy::{Policy, TokenState, UnknownPolicy, judge};
-pub use self::rights::{Rights, RightsError, RightsWanted};
+pub use self::rights::{Rights, RightsWanted};
 pub use self::urls::{BaseUrl, InvalidBaseUrl, Urls};
 use crate::consoles::Consoles;
-use crate::sessions::{OpenRow, Recorder, SessionFacts};
-use crate::store::{self, Store, TokenRecord};
+use crate::sessions::{Lengths, OpenRow, Recorder, Selector, SessionFacts};
+use crate::store::{self, ListedToken, Store, TokenPage, TokenRecord};
 
 /// The tokens of this node. Clones are handles to the same.
 #[derive(Debug, Clone)]
@@ -49,8 +49,7 @@ struct Shared {
     node: NodeId,
     config: Config,
     urls: Urls,
-    longest_session: Duration,
-    idle: Option<porthole_shared::config::Duration>,
+    lengths: Lengths,
     consoles: Consoles,
     keys: SigningKeys,
     recorder: Recorder,
@@ -65,10 +64,8 @@ pub struct Parts {
     pub config: Config,
     /// `[urls]`.
     pub urls: Urls,
-    /// `[sessions] longest`.
-    pub longest_session: Duration,
-    /// `[sessions] idle`.
-    pub idle: Option<porthole_shared::config::Duration>,
+    /// How long sessions may last, of `[sessions]`.
+    pub lengths: Lengths,
     /// What tokens are for.
     pub consoles: Consoles,
     /// What signs them.
@@ -104,6 +101,11 @@ impl Examined {
     /// The console's name when the token was made.
     pub const fn name(&self) -> &ConsoleName {
         &self.record.name
+    }
+
+    /// Who asked for it.
+    pub const fn requestor(&self) -> Option<&Requestor> {
+        self.record.requestor.as_ref()
     }
 
     /// Whether all connections with this token are one person's, so that a new one takes over from the last.
@@ -154,9 +156,9 @@ pub enum RevokeError {
 impl Tokens {
     /// Puts them together.
     pub fn new(parts: Parts) -> Self {
-        let Parts { node, config, urls, longest_session, idle, consoles, keys, store, clock, tasks } = parts;
+        let Parts { node, config, urls, lengths, consoles, keys, store, clock, tasks } = parts;
         let recorder = Recorder { store, clock, tasks };
-        Self(Arc::new(Shared { node, config, urls, longest_session, idle, consoles, keys, recorder }))
+        Self(Arc::new(Shared { node, config, urls, lengths, consoles, keys, recorder }))
     }
 
     /// The keys that sign them.
@@ -190,7 +192,7 @@ impl Tokens {
             hash: token.hash,
             binding: token.binding,
             now,
-            longest_session: i64::try_from(self.0.longest_session.as_secs()).unwrap_or(i64::MAX),
+            longest_session: self.0.lengths.longest.as_seconds(),
             new_session: SessionId::random(),
             client: client.clone(),
             edge: edge.clone(),
@@ -200,10 +202,10 @@ impl Tokens {
         // nobody takes any more is dropped, and closes it.
         let transaction = self.0.recorder.tasks.spawn(async move {
             let outcome = recorder.store.redeem(&wanted).await.map_err(|error| internal(&error))?;
-            let opened = outcome?;
-            let row = OpenRow::new(opened.facts.id, recorder);
-            let longest = Duration::from_secs(u64::try_from(opened.until.0.saturating_sub(now.0)).unwrap_or(0));
-            Ok(Redeemed { facts: opened.facts, longest, row })
+            let facts = outcome?;
+            let row = OpenRow::new(facts.id, recorder);
+            let longest = Duration::from_secs(u64::try_from(facts.until.0.saturating_sub(now.0)).unwrap_or(0));
+            Ok(Redeemed { facts, longest, row })
         });
         transaction.await.unwrap_or_else(|error| {
             tracing::error!(%error, "redeeming a token was cut off");
@@ -213,8 +215,31 @@ impl Tokens {
 
     /// Withdraws a token. Ending its sessions is the caller's.
     pub async fn revoke(&self, id: TokenId) -> Result<(), RevokeError> {
-        let known = self.0.recorder.store.revoke(id, self.now()).await.map_err(RevokeError::Store)?;
+        let known = self.0.recorder.store.revoke(id, Reason::Revoked, self.now()).await.map_err(RevokeError::Store)?;
         if known { Ok(()) } else { Err(RevokeError::UnknownToken) }
+    }
+
+    /// Withdraws all that are meant, or those of them that were ever used; how many. Ending their sessions is the caller's.
+    pub async fn revoke_all_of(&self, which: &Selector, only_used: bool) -> Result<u64, store::Error> {
+        self.0.recorder.store.revoke_all_of(which, only_used, self.now()).await
+    }
+
+    /// Makes what was made for a domain until now void, by a task that the end of the process waits for. Whoever comes
+    /// with such a token later is told why.
+    pub fn void_domain(&self, uuid: ConsoleUuid, reason: Reason) {
+        let (recorder, now) = (self.0.recorder.clone(), self.now());
+        drop(self.0.recorder.tasks.spawn(async move { recorder.void_domain(uuid, reason, now).await }));
+    }
+
+    /// Some of them, in the order of their ids.
+    pub async fn list(&self, page: &TokenPage) -> Result<Vec<ListedToken>, store::Error> {
+        self.0.recorder.store.tokens(page, self.now()).await
+    }
+
+    /// Whether a client could use this one now, if it has the right secret.
+    pub fn is_usable(&self, token: &ListedToken) -> bool {
+        let state = &token.record.state;
+        judge(state, state.binding, self.now()).is_ok()
     }
 
     /// The token with which a client may continue this session, whether it is connected now or not.

@@ -7,9 +7,9 @@
 //!            run() ──Reason────┴──► close(): close frame, the client's answer, end of stream
 //! ```
 //!
-//! The handshake is over when this begins: who may come here was decided by [`tunnel`](crate::tunnel). Nothing here
-//! knows what is spoken on the console or keeps any of it longer than the other side needs to take it; that who may only
-//! watch sends no input is left to [`rfb`](crate::rfb), where that can be told.
+//! The handshake is over when this begins: who may come here was decided by [`tunnel`](crate::tunnel). What is
+//! spoken on the console is looked into at one place only, [`Inbound`], and none of it is kept longer than the other side
+//! needs to take it.
 //!
 //! **Invariants**: the console is not read before the client has taken what was read earlier, and the client is not read
 //! before the console has, so a session holds at most one message of [`MAX_MESSAGE`] bytes on the way in and one of
@@ -28,7 +28,8 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::{Error, ProtocolError};
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
-pub use relay::{Carriage, Relay};
+pub use inbound::Inbound;
+pub use relay::{Meter, Relay};
 
 use crate::sessions;
 

@@ -78,9 +78,9 @@ Examples:
     Consoles,
     /// Make a link to a console; prints the URL alone
     Url(url::Request),
-    /// List live sessions, or end one
+    /// List live sessions, or end some
     Sessions(sessions::Arguments),
-    /// Withdraw links
+    /// List links, or withdraw some
     Tokens(tokens::Arguments),
     /// Change the keys that links are signed with
     Keys(keys::Arguments),

@@ -84,6 +84,29 @@ pub(crate) struct Answer<T> {
     pub(crate) parsed: T,
 }
 
+fn hex(digit: u8) -> Option<char> {
+    char::from_digit(digit.into(), 16).map(|digit| digit.to_ascii_uppercase())
+}
+
+/// A path and its query, of the pairs that have a value.
+pub(crate) fn query(path: &str, pairs: &[(&str, Option<&str>)]) -> String {
+    let said = pairs.iter().filter_map(|(name, value)| Some((name, value.as_ref()?)));
+    said.enumerate().fold(path.to_owned(), |mut path, (index, (name, value))| {
+        path.push(if index == 0 { '?' } else { '&' });
+        path.push_str(name);
+        path.push('=');
+        for byte in value.bytes() {
+            // RFC 3986 section 2.3.
+            if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+                path.push(char::from(byte));
+            } else {
+                path.extend([Some('%'), hex(byte >> 4), hex(byte & 15)].into_iter().flatten());
+            }
+        }
+        path
+    })
+}
+
 /// An agent.
 #[derive(Debug)]
 pub(crate) struct Agent {
@@ -118,6 +141,11 @@ impl Agent {
     /// Has something removed.
     pub(crate) fn delete(&self, path: &str) -> Result<(), ClientError> {
         self.call(&Method::DELETE, path, Bytes::new()).map(drop)
+    }
+
+    /// Has several things removed, and takes what is said of that.
+    pub(crate) fn remove<T: DeserializeOwned>(&self, path: &str) -> Result<Answer<T>, ClientError> {
+        self.expect(&Method::DELETE, path, Bytes::new())
     }
 
     fn expect<T: DeserializeOwned>(&self, method: &Method, path: &str, body: Bytes) -> Result<Answer<T>, ClientError> {
@@ -174,5 +202,17 @@ impl Agent {
         })?;
         connection.abort();
         Ok((head.status, body.to_bytes()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_has_what_was_said_and_nothing_raw() {
+        assert_eq!(query("/v1/x", &[("a", None), ("b", None)]), "/v1/x");
+        let pairs = [("a", None), ("b", Some("ü&=? +")), ("c", Some("web-01"))];
+        assert_eq!(query("/v1/x", &pairs), "/v1/x?b=%C3%BC%26%3D%3F%20%2B&c=web-01");
     }
 }

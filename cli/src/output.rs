@@ -128,6 +128,11 @@ impl Output {
         }
     }
 
+    /// Says something beside a result, to a person only.
+    pub(crate) fn remark(self, sentence: &str) -> Result<(), Failure> {
+        if self.json { Ok(()) } else { print(&mut io::stderr().lock(), &format!("{}\n", visible(sentence))) }
+    }
+
     /// Prints why the command failed.
     pub(crate) fn failure(self, failure: &Failure) {
         let text = if self.json { format!("{}\n", failure.to_json()) } else { failure.to_text() };

@@ -100,7 +100,7 @@ reasons! {
     Killed           "killed"            403 4413 "The operator ended this session." "Ask the operator."
     Superseded       "superseded"        409 4414 "The console was opened again elsewhere, and that connection took over." "Go to the other window, or reconnect here."
     LimitReached     "limit_reached"     401 4415 "The session reached its longest duration." "Ask for a new link."
-    Idle             "idle"              409 4417 "The session ended because nobody used it." "Reconnect if you still need it, or ask for a new link."
+    Idle             "idle"              401 4417 "The session ended because nobody used it." "Ask for a new link."
     AgentStopping    "agent_stopping"    503 1012 "The host's console service is restarting." "Reconnect in a moment."
     EdgeDraining     "edge_draining"     503 1012 "The console gateway is restarting." "Reconnect in a moment."
     AgentRestarted   "agent_restarted"   503 1012 "The host's console service restarted." "Reconnect in a moment."

@@ -207,7 +207,7 @@ pub struct Inspection {
     pub redeem_by: UnixTime,
     /// Until when it may be used at all.
     pub expires: UnixTime,
-    /// Nothing that the viewer sends will reach the guest. Agents of the first release do not say.
+    /// Whether its user may only watch.
     #[serde(default)]
     pub read_only: bool,
 }

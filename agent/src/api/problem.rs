@@ -85,7 +85,9 @@ impl From<MintError> for Problem {
                 Self::reason(Reason::NoSuchKind, error.to_string())
             }
             MintError::NoUrl { .. } => Self::new(StatusCode::CONFLICT, "no_base_url", error.to_string()),
-            MintError::Ttl { .. } | MintError::SpiceOnce | MintError::Rights(_) => Self::bad_request(error.to_string()),
+            MintError::Length { .. } | MintError::Grace { .. } | MintError::SpiceOnce | MintError::SpiceReadOnly => {
+                Self::bad_request(error.to_string())
+            }
             MintError::Sign(_) | MintError::Store(_) => Self::internal(&error),
         }
     }

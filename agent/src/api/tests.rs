@@ -1,6 +1,6 @@
 use std::path::{Path, PathBuf};
 
-use axum::extract::{Path as PathOf, State};
+use axum::extract::{Path as PathOf, Query, State};
 use bytes::Bytes;
 use http::Method;
 use http_body_util::{BodyExt as _, Full};
@@ -98,7 +98,7 @@ async fn a_token_is_made_used_seen_and_withdrawn() {
 
     let token = Token::parse(text).unwrap();
     let connection = served.fixture.connect(&token, None).await.unwrap();
-    connection.counters().add_out(7);
+    connection.meter().counters.add_out(7);
     let (_, list) = served.ask(Method::GET, "/v1/sessions", "").await;
     let session = &list["sessions"][0];
     assert_eq!(session["token_id"], minted["id"]);
@@ -155,9 +155,13 @@ async fn a_caller_that_hangs_up_does_not_stop_a_withdrawal_half_way() {
     let [(token, withdrawn), (_, killed)] = connections.try_into().unwrap();
     // What hyper does with a handler when its caller hangs up: it has begun, and is dropped.
     {
-        let mut revoking = std::pin::pin!(routes::revoke(State(api.clone()), PathOf(token.to_string())));
+        let mut revoking = std::pin::pin!(tokens::revoke(
+            State(api.clone()),
+            PathOf(token.to_string()),
+            Ok(Query(tokens::RevokeHow::default()))
+        ));
         assert!(futures_util::poll!(revoking.as_mut()).is_pending());
-        let mut killing = std::pin::pin!(routes::kill(State(api), PathOf(killed.session().to_string())));
+        let mut killing = std::pin::pin!(sessions::kill(State(api), PathOf(killed.session().to_string())));
         assert!(futures_util::poll!(killing.as_mut()).is_pending());
     }
     for (connection, reason) in [(withdrawn, Reason::Revoked), (killed, Reason::Killed)] {
@@ -210,7 +214,7 @@ async fn every_refusal_is_a_problem_with_its_code() {
         (Method::DELETE, "/v1/sessions/x", "", 404, "no_such_session"),
         (Method::GET, "/v1", "", 404, "no_such_resource"),
         (Method::GET, "/tunnel/v1/jwks", "", 404, "no_such_resource"),
-        (Method::GET, "/v1/tokens", "", 405, "method_not_allowed"),
+        (Method::PUT, "/v1/tokens", "", 405, "method_not_allowed"),
     ] {
         let (got, problem) = served.ask(method, path, body).await;
         assert_eq!((got, problem["code"].as_str()), (status, Some(code)), "{path} {body:.60}: {problem}");
@@ -237,4 +241,79 @@ async fn told_to_stop_it_takes_its_socket_away_and_ends() {
     tokio::time::timeout(Duration::from_secs(5), served.task).await.unwrap().unwrap().unwrap();
     assert!(!served.path.exists());
     drop(idle);
+}
+
+#[tokio::test]
+async fn tokens_are_listed_page_by_page_and_withdrawn_together() {
+    let served = Served::new().await;
+    let mut ids = Vec::new();
+    for who in ["alice", "alice", "bob"] {
+        let body =
+            json!({"console": "bmc", "requestor": who, "read_only": true, "idle": 60, "longest": 600, "grace": 0});
+        let (status, minted) = served.ask(Method::POST, "/v1/tokens", &body.to_string()).await;
+        assert_eq!((status, &minted["read_only"], &minted["idle"]), (201, &json!(true), &json!(60)));
+        assert_eq!(minted["expires"], "2027-01-15T08:20:00Z");
+        ids.push((minted["id"].as_str().unwrap().to_owned(), Token::parse(minted["token"].as_str().unwrap()).unwrap()));
+    }
+    let (_, page) = served.ask(Method::GET, "/v1/tokens?limit=2", "").await;
+    assert_eq!(page["tokens"].as_array().unwrap().len(), 2);
+    let next = page["next"].as_str().unwrap();
+    let (_, rest) = served.ask(Method::GET, &format!("/v1/tokens?limit=2&after={next}"), "").await;
+    assert_eq!((rest["tokens"].as_array().unwrap().len(), &rest["next"]), (1, &Value::Null));
+    let mut listed: Vec<_> = [&page, &rest].into_iter().flat_map(|page| page["tokens"].as_array().unwrap()).collect();
+    listed.sort_by_key(|token| token["id"].as_str().unwrap().to_owned());
+    assert!(listed.iter().all(|token| token["read_only"] == true && token["usable"] == true && token["uses"] == 0));
+    ids.sort_by(|one, other| one.0.cmp(&other.0));
+    assert!(listed.iter().zip(&ids).all(|(listed, (id, _))| listed["id"] == **id));
+    assert!(!page.to_string().contains(ids[0].1.expose()));
+
+    let (_, of_bob) = served.ask(Method::GET, "/v1/tokens?requestor=bob&console=bmc", "").await;
+    let bobs = of_bob["tokens"][0]["id"].as_str().unwrap();
+    let token_of = |id: &str| ids.iter().find(|(known, _)| known == id).unwrap().1.clone();
+    let bob = served.fixture.connect(&token_of(bobs), None).await.unwrap();
+    let alices = ids.iter().find(|(id, _)| id != bobs).unwrap().1.clone();
+    let alice = served.fixture.connect(&alices, None).await.unwrap();
+    for (query, expected) in [("requestor=alice", 1), ("console=bmc", 2), ("client=192.0.2.7", 2), ("client=::1", 0)] {
+        let (_, list) = served.ask(Method::GET, &format!("/v1/sessions?{query}"), "").await;
+        assert_eq!(list["sessions"].as_array().unwrap().len(), expected, "{query}");
+    }
+    let (_, list) = served.ask(Method::GET, "/v1/sessions?requestor=bob", "").await;
+    let session = &list["sessions"][0];
+    assert_eq!((&session["read_only"], &session["idle_limit"]), (&json!(true), &json!(60)));
+    assert_eq!((&session["until"], &session["idle_seconds"]), (&json!("2027-01-15T08:10:00Z"), &json!(0)));
+
+    let (status, ended) = served.ask(Method::DELETE, "/v1/tokens?requestor=alice", "").await;
+    assert_eq!((status, ended), (200, json!({"tokens": 2, "connections": 1})));
+    assert_eq!(alice.ended().await, Reason::Revoked);
+    let (_, ended) = served.ask(Method::DELETE, "/v1/tokens?console=bmc&keep_sessions=true", "").await;
+    assert_eq!(ended, json!({"tokens": 1, "connections": 0}));
+    let (_, ended) = served.ask(Method::DELETE, "/v1/sessions?requestor=bob", "").await;
+    assert_eq!(ended, json!({"tokens": 0, "connections": 1}));
+    assert_eq!(bob.ended().await, Reason::Killed);
+
+    let (_, list) = served.ask(Method::GET, "/v1/tokens", "").await;
+    assert_eq!(list["tokens"], json!([]));
+    let (_, list) = served.ask(Method::GET, "/v1/tokens?all=true", "").await;
+    assert!(list["tokens"].as_array().unwrap().iter().all(|token| token["void_reason"] == "revoked"));
+}
+
+#[tokio::test]
+async fn what_is_meant_must_be_said_and_understood() {
+    let served = Served::new().await;
+    for (method, path) in [
+        (Method::DELETE, "/v1/tokens"),
+        (Method::DELETE, "/v1/tokens?keep_sessions=true"),
+        (Method::DELETE, "/v1/tokens?requester=alice"),
+        (Method::DELETE, "/v1/tokens/00000000-0000-4000-8000-000000000001?requestor=alice"),
+        (Method::DELETE, "/v1/sessions"),
+        (Method::DELETE, "/v1/sessions?client=192.0.2.7"),
+        (Method::GET, "/v1/sessions?client=somewhere"),
+        (Method::GET, "/v1/tokens?console=a/b"),
+        (Method::GET, "/v1/tokens?limit=0"),
+        (Method::GET, "/v1/tokens?limit=1001"),
+        (Method::GET, "/v1/tokens?after=x"),
+    ] {
+        let (status, problem) = served.ask(method.clone(), path, "").await;
+        assert_eq!((status, &problem["code"]), (400, &json!("bad_request")), "{method} {path}");
+    }
 }

@@ -10,6 +10,7 @@
 //! a reason; the relay sees that in [`Connection::ended`], says goodbye to its client and finishes. The signal exists
 //! from the reservation on, so an end that comes while the console is being opened is not lost.
 
+use std::future::pending;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -19,9 +20,11 @@ use porthole_shared::reason::Reason;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::activity::Activity;
 use super::record::OpenRow;
 use super::{Number, Sessions};
 use crate::tokens::Rights;
+use crate::websocket::Meter;
 
 /// How long the end of a console's stream waits for libvirt to say why. Measured: 1.6 s after a SIGKILL of QEMU.
 const EVENT_PATIENCE: Duration = Duration::from_secs(3);
@@ -77,6 +80,14 @@ impl End {
     }
 }
 
+/// What a connection and the table both hold.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Told {
+    pub(super) end: Arc<End>,
+    pub(super) counters: Arc<Counters>,
+    pub(super) activity: Arc<Activity>,
+}
+
 /// A place for one connection, taken before its console is opened. Dropped, the place is free again.
 #[derive(Debug)]
 pub struct Reservation {
@@ -97,10 +108,9 @@ pub struct Connection {
     pub(super) _place: Reservation,
     pub(super) session: SessionId,
     pub(super) console: ConsoleId,
-    pub(super) counters: Arc<Counters>,
-    pub(super) end: Arc<End>,
-    pub(super) deadline: Instant,
     pub(super) rights: Rights,
+    pub(super) told: Told,
+    pub(super) deadline: Instant,
     pub(super) row: Option<OpenRow>,
 }
 
@@ -115,23 +125,31 @@ impl Connection {
         self.console
     }
 
-    /// What its client may do.
+    /// What its viewer may do.
     pub const fn rights(&self) -> Rights {
         self.rights
     }
 
-    /// Where the relay counts its bytes.
-    pub const fn counters(&self) -> &Arc<Counters> {
-        &self.counters
+    /// Where the relay counts its bytes and notes its input.
+    pub fn meter(&self) -> Meter {
+        Meter { counters: Arc::clone(&self.told.counters), activity: Arc::clone(&self.told.activity) }
     }
 
-    /// Waits until somebody else ends this connection, or its session reaches its longest duration. May be awaited
-    /// again and again, and dropped at any time.
+    /// Waits until somebody else ends this connection, or its session has had no input for too long, or reaches its
+    /// longest duration. May be awaited again and again, and dropped at any time.
     pub async fn ended(&self) -> Reason {
         tokio::select! {
             biased;
-            reason = self.end.wait() => reason,
+            reason = self.told.end.wait() => reason,
             () = sleep_until(self.deadline) => Reason::LimitReached,
+            () = self.idle() => Reason::Idle,
+        }
+    }
+
+    async fn idle(&self) {
+        match self.rights.idle.and_then(|seconds| u64::try_from(seconds).ok()) {
+            Some(seconds) => self.told.activity.idle_for(Duration::from_secs(seconds)).await,
+            None => pending().await,
         }
     }
 
@@ -139,7 +157,7 @@ impl Connection {
     /// its sockets a moment before libvirt tells the stop), else `console_closed`.
     pub async fn console_closed(&self) -> Reason {
         match self.console.source {
-            ConsoleSource::External => self.end.reason().unwrap_or(Reason::ConsoleClosed),
+            ConsoleSource::External => self.told.end.reason().unwrap_or(Reason::ConsoleClosed),
             ConsoleSource::Libvirt => timeout(EVENT_PATIENCE, self.ended()).await.unwrap_or(Reason::ConsoleClosed),
         }
     }
@@ -151,7 +169,7 @@ impl Connection {
 
     fn write_end(&mut self, reason: Reason) {
         if let Some(row) = self.row.take() {
-            let (bytes_in, bytes_out) = self.counters.read();
+            let (bytes_in, bytes_out) = self.told.counters.read();
             tracing::info!(session = %self.session, console = %self.console, %reason, bytes_in, bytes_out, "connection ended");
             row.end(reason, bytes_in, bytes_out);
         }
@@ -160,6 +178,6 @@ impl Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        self.write_end(self.end.reason().unwrap_or(Reason::ClientGone));
+        self.write_end(self.told.end.reason().unwrap_or(Reason::ClientGone));
     }
 }

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use porthole_shared::clock::Clock;
+use porthole_shared::clock::{Clock, UnixTime};
 use porthole_shared::lifecycle::chain;
-use porthole_shared::names::SessionId;
+use porthole_shared::names::{ConsoleUuid, SessionId};
 use porthole_shared::reason::Reason;
 use tokio::time::sleep;
 use tokio_util::task::TaskTracker;
@@ -62,6 +62,22 @@ impl Recorder {
             }
             tracing::error!(session = %end.id, error, "the session's end could not be written: trying again");
             sleep(retry).await;
+        }
+    }
+}
+
+impl Recorder {
+    /// Makes a domain's tokens void, as often tried as an end.
+    pub(crate) async fn void_domain(&self, uuid: ConsoleUuid, reason: Reason, until: UnixTime) {
+        loop {
+            match self.store.void_domain(uuid, reason, until).await {
+                Ok(tokens) => return tracing::debug!(%uuid, %reason, tokens, "a guest's tokens are void"),
+                Err(error) => tracing::error!(%uuid, error = chain(&error), "a guest's tokens are not void yet"),
+            }
+            if self.tasks.is_closed() {
+                return;
+            }
+            sleep(RETRY).await;
         }
     }
 }

@@ -1,9 +1,10 @@
-//! Which connections there are: plain data, without time, I/O or locks of its own.
+//! Which connections there are: plain data, without timers, I/O or locks of its own.
 //!
 //! A connection has a number from its reservation to its end. While it is only reserved it already counts against the
 //! limits and can be told to end; it belongs to a session from [`Table::begin`] on.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use porthole_shared::clock::UnixTime;
@@ -11,8 +12,10 @@ use porthole_shared::names::{
     ConsoleId, ConsoleKind, ConsoleName, EdgeInstance, EdgeName, Requestor, SessionId, TokenId,
 };
 use porthole_shared::reason::Reason;
+use tokio::time::Instant;
 
-use super::connection::{Counters, End};
+use super::activity::Activity;
+use super::connection::{Counters, End, Told};
 use crate::tokens::Rights;
 
 /// A connection's number within this process.
@@ -32,14 +35,16 @@ pub struct SessionFacts {
     pub name: ConsoleName,
     /// Who asked for the token.
     pub requestor: Option<Requestor>,
-    /// What its client may do.
-    pub rights: Rights,
     /// The client's address, as the edge sees it, of the latest connection.
     pub client_address: String,
     /// The edge it came by.
     pub edge: EdgeName,
     /// When its first connection began.
     pub started: UnixTime,
+    /// Until when it may last.
+    pub until: UnixTime,
+    /// What its viewer may do.
+    pub rights: Rights,
     /// Bytes of its connections that have ended, from the client.
     pub bytes_in: u64,
     /// Bytes of its connections that have ended, to the client.
@@ -53,6 +58,8 @@ pub struct LiveSession {
     pub facts: SessionFacts,
     /// How many connections it has.
     pub connections: usize,
+    /// When there was input, or it began.
+    pub latest_input: Instant,
 }
 
 /// How many connections there may be.
@@ -60,6 +67,28 @@ pub struct LiveSession {
 pub(super) struct Limits {
     pub(super) max: usize,
     pub(super) max_per_console: usize,
+    pub(super) max_per_requestor: Option<usize>,
+    pub(super) max_per_client: Option<usize>,
+}
+
+/// What connections are counted by.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Share {
+    All,
+    Console(ConsoleId),
+    Requestor(Requestor),
+    Client(IpAddr),
+}
+
+impl Limits {
+    const fn of(&self, share: &Share) -> Option<usize> {
+        match share {
+            Share::All => Some(self.max),
+            Share::Console(_) => Some(self.max_per_console),
+            Share::Requestor(_) => self.max_per_requestor,
+            Share::Client(_) => self.max_per_client,
+        }
+    }
 }
 
 /// Whose place is wanted.
@@ -67,10 +96,21 @@ pub(super) struct Limits {
 pub(super) struct Applicant {
     pub(super) token: TokenId,
     pub(super) console: ConsoleId,
+    /// What that was called when the token was made.
+    pub(super) name: ConsoleName,
+    pub(super) requestor: Option<Requestor>,
+    pub(super) client: IpAddr,
     /// The edge it comes by. An instance is what an edge says of itself; the name is its certificate's.
     pub(super) edge: (EdgeName, EdgeInstance),
     /// A new connection of this token ends the earlier ones.
     pub(super) supersedes: bool,
+}
+
+impl Applicant {
+    fn shares(&self) -> impl Iterator<Item = Share> {
+        let always = [Share::All, Share::Console(self.console), Share::Client(self.client)];
+        always.into_iter().chain(self.requestor.clone().map(Share::Requestor))
+    }
 }
 
 #[derive(Debug)]
@@ -79,8 +119,14 @@ struct Entry {
     end: Arc<End>,
     counters: Arc<Counters>,
     session: Option<SessionId>,
-    /// Counts against the limits. A reconnection that will take the place of an earlier connection does not.
-    counted: bool,
+    /// What it does not count against yet, because there it will take the place of an earlier connection.
+    awaited: Vec<Share>,
+}
+
+#[derive(Debug)]
+struct Live {
+    facts: SessionFacts,
+    activity: Arc<Activity>,
 }
 
 /// All connections, and the sessions they belong to.
@@ -89,9 +135,8 @@ pub(super) struct Table {
     last: u64,
     stopping: Option<Reason>,
     entries: HashMap<Number, Entry>,
-    sessions: HashMap<SessionId, SessionFacts>,
-    counted: usize,
-    per_console: HashMap<ConsoleId, usize>,
+    sessions: HashMap<SessionId, Live>,
+    counts: HashMap<Share, usize>,
 }
 
 impl Table {
@@ -100,31 +145,41 @@ impl Table {
         if self.stopping.is_some() {
             return Err(Reason::Draining);
         }
-        let of_console = self.per_console.get(&applicant.console).copied().unwrap_or_default();
-        let full = self.counted >= limits.max || of_console >= limits.max_per_console;
-        if full && !(applicant.supersedes && self.will_free_a_place(applicant.token)) {
+        let is_full = |share: &Share| limits.of(share).is_some_and(|most| self.count_of(share) >= most);
+        let (full, free): (Vec<_>, Vec<_>) = applicant.shares().partition(is_full);
+        let has_place = full.is_empty() || (applicant.supersedes && self.will_free(applicant.token, &full));
+        if !has_place {
             return Err(Reason::Full);
         }
         self.last += 1;
         let number = Number(self.last);
         let end = Arc::new(End::default());
-        if !full {
-            self.count(applicant.console);
+        for share in free {
+            *self.counts.entry(share).or_default() += 1;
         }
-        let entry = Entry { applicant, end: Arc::clone(&end), counters: Arc::default(), session: None, counted: !full };
+        let entry = Entry { applicant, end: Arc::clone(&end), counters: Arc::default(), session: None, awaited: full };
         self.entries.insert(number, entry);
         Ok((number, end))
     }
 
-    /// Whether this token has a connection that a newer one would end, and nothing yet that goes beyond the limits for
-    /// that: a client that reconnects again and again must wait for its own ends.
-    fn will_free_a_place(&self, token: TokenId) -> bool {
+    /// Whether this token has a connection that a newer one would end, which counts wherever there is no place, and
+    /// nothing yet that goes beyond the limits for that: a client that reconnects again and again must wait for its own
+    /// ends.
+    fn will_free(&self, token: TokenId, wanted: &[Share]) -> bool {
         let mut same = self.entries.values().filter(|entry| entry.applicant.token == token).peekable();
-        same.peek().is_some() && same.all(|entry| entry.session.is_some() && entry.counted)
+        let frees = |entry: &Entry| {
+            let shares: Vec<_> = entry.applicant.shares().collect();
+            wanted.iter().all(|share| shares.contains(share))
+        };
+        same.peek().is_some() && same.all(|entry| entry.session.is_some() && entry.awaited.is_empty() && frees(entry))
+    }
+
+    fn count_of(&self, share: &Share) -> usize {
+        self.counts.get(share).copied().unwrap_or_default()
     }
 
     /// Makes a reservation a connection of its session, and ends those that it supersedes.
-    pub(super) fn begin(&mut self, number: Number, mut facts: SessionFacts) -> Option<(Arc<End>, Arc<Counters>)> {
+    pub(super) fn begin(&mut self, number: Number, mut facts: SessionFacts) -> Option<Told> {
         let supersedes = self.entries.get(&number)?.applicant.supersedes;
         let session = facts.id;
         if supersedes {
@@ -134,34 +189,37 @@ impl Table {
                 entry.end.tell(Reason::Superseded);
             }
         }
+        // A viewer that only connects again has not done anything.
+        let mut activity = Arc::default();
         if let Some(known) = self.sessions.get(&session) {
             // The row may lag behind: ends of earlier connections are written by tasks of their own.
-            facts.bytes_in = known.bytes_in.max(facts.bytes_in);
-            facts.bytes_out = known.bytes_out.max(facts.bytes_out);
+            facts.bytes_in = known.facts.bytes_in.max(facts.bytes_in);
+            facts.bytes_out = known.facts.bytes_out.max(facts.bytes_out);
+            activity = Arc::clone(&known.activity);
         }
-        self.sessions.insert(session, facts);
+        self.sessions.insert(session, Live { facts, activity: Arc::clone(&activity) });
         let entry = self.entries.get_mut(&number)?;
         entry.session = Some(session);
-        Some((Arc::clone(&entry.end), Arc::clone(&entry.counters)))
+        Some(Told { end: Arc::clone(&entry.end), counters: Arc::clone(&entry.counters), activity })
     }
 
     /// Frees a place; the last connection of a session takes the session with it.
     pub(super) fn release(&mut self, number: Number) {
         let Some(entry) = self.entries.remove(&number) else { return };
-        let console = entry.applicant.console;
-        if entry.counted {
-            self.uncount(console);
+        let freed: Vec<_> = entry.applicant.shares().filter(|share| !entry.awaited.contains(share)).collect();
+        for share in &freed {
+            self.uncount(share);
         }
         // A reconnection that came in beyond the limits takes over the place of the one that it replaced.
-        if entry.counted
-            && let Some(heir) = self.uncounted(entry.applicant.token)
-        {
-            heir.counted = true;
-            self.count(console);
+        let token = entry.applicant.token;
+        let heir = self.entries.values_mut().find(|other| other.applicant.token == token && !other.awaited.is_empty());
+        let inherited = heir.map(|heir| heir.awaited.extract_if(.., |share| freed.contains(share)).collect());
+        for share in inherited.unwrap_or_else(Vec::new) {
+            *self.counts.entry(share).or_default() += 1;
         }
         let Some(session) = entry.session else { return };
         if self.entries.values().any(|other| other.session == Some(session)) {
-            if let Some(facts) = self.sessions.get_mut(&session) {
+            if let Some(Live { facts, .. }) = self.sessions.get_mut(&session) {
                 let (bytes_in, bytes_out) = entry.counters.read();
                 facts.bytes_in = facts.bytes_in.saturating_add(bytes_in);
                 facts.bytes_out = facts.bytes_out.saturating_add(bytes_out);
@@ -171,21 +229,11 @@ impl Table {
         }
     }
 
-    fn uncounted(&mut self, token: TokenId) -> Option<&mut Entry> {
-        self.entries.values_mut().find(|entry| entry.applicant.token == token && !entry.counted)
-    }
-
-    fn count(&mut self, console: ConsoleId) {
-        self.counted += 1;
-        *self.per_console.entry(console).or_default() += 1;
-    }
-
-    fn uncount(&mut self, console: ConsoleId) {
-        self.counted = self.counted.saturating_sub(1);
-        if let Some(count) = self.per_console.get_mut(&console) {
+    fn uncount(&mut self, share: &Share) {
+        if let Some(count) = self.counts.get_mut(share) {
             *count = count.saturating_sub(1);
             if *count == 0 {
-                self.per_console.remove(&console);
+                self.counts.remove(share);
             }
         }
     }
@@ -204,15 +252,17 @@ impl Table {
 
     /// A live session.
     pub(super) fn session(&self, id: SessionId) -> Option<&SessionFacts> {
-        self.sessions.get(&id)
+        self.sessions.get(&id).map(|live| &live.facts)
     }
 
-    /// The live sessions, oldest first.
-    pub(super) fn list(&self) -> Vec<LiveSession> {
-        let mut list: HashMap<SessionId, LiveSession> = self
-            .sessions
-            .iter()
-            .map(|(id, facts)| (*id, LiveSession { facts: facts.clone(), connections: 0 }))
+    /// The live sessions of which a connection fits, oldest first.
+    pub(super) fn list(&self, fits: impl Fn(&Applicant) -> bool) -> Vec<LiveSession> {
+        let fitting = self.entries.values().filter(|entry| fits(&entry.applicant)).filter_map(|entry| entry.session);
+        let mut list: HashMap<SessionId, LiveSession> = fitting
+            .filter_map(|id| self.sessions.get_key_value(&id))
+            .map(|(id, Live { facts, activity })| {
+                (*id, LiveSession { facts: facts.clone(), connections: 0, latest_input: activity.latest() })
+            })
             .collect();
         for entry in self.entries.values() {
             let Some(live) = entry.session.and_then(|session| list.get_mut(&session)) else { continue };
@@ -242,7 +292,15 @@ pub(super) const fn supersedes(kind: ConsoleKind) -> bool {
 
 #[cfg(test)]
 impl Table {
-    pub(super) const fn counted(&self) -> usize {
-        self.counted
+    pub(super) fn counted(&self) -> usize {
+        self.count_of(&Share::All)
+    }
+
+    pub(super) fn is_within(&self, limits: Limits) -> bool {
+        self.counts.iter().all(|(share, &count)| limits.of(share).is_none_or(|most| count <= most))
+    }
+
+    pub(super) fn counts_nothing(&self) -> bool {
+        self.counts.is_empty()
     }
 }

@@ -2,17 +2,17 @@ use std::time::Duration;
 
 use porthole_shared::binding::BindingSecret;
 use porthole_shared::lifecycle::Shutdown;
-use porthole_shared::names::{ConsoleId, ConsoleKind, ConsoleSource};
+use porthole_shared::names::{ConsoleId, ConsoleKind, ConsoleSource, Requestor};
 use proptest::prelude::*;
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::time::timeout;
 
 use super::connection::End;
 use super::*;
-use crate::fixture::{Fixture, LONGEST, START, client, edge, presented};
+use crate::fixture::{Fixture, LONGEST, START, client, edge, presented, wanted};
 use crate::hypervisor::{DomainEvent, DomainEventKind, Event, Hypervisor, LinkState, StopCause};
 use crate::store::SessionEnd;
-use crate::tokens::{Policy, Rights};
+use crate::tokens::{MintRequest, Policy, Rights, RightsWanted};
 
 fn secret() -> BindingSecret {
     BindingSecret::random().unwrap()
@@ -32,8 +32,8 @@ async fn a_session_is_listed_while_it_lives_and_recorded_when_it_ends() {
     let fixture = Fixture::new().await;
     let minted = fixture.mint(Policy::Once).await;
     let connection = fixture.connect(&minted.token, None).await.unwrap();
-    connection.counters().add_in(3);
-    connection.counters().add_out(1000);
+    connection.meter().counters.add_in(3);
+    connection.meter().counters.add_out(1000);
     let list = fixture.sessions.list();
     let facts = &list[0].facts;
     assert_eq!((list.len(), list[0].connections), (1, 1));
@@ -90,7 +90,7 @@ async fn a_reconnection_supersedes_and_the_session_goes_on() {
     let fixture = Fixture::new().await;
     let (token, mine) = (fixture.mint(Policy::Bound).await.token, secret());
     let old = fixture.connect(&token, Some(&mine)).await.unwrap();
-    old.counters().add_out(10);
+    old.meter().counters.add_out(10);
     assert!(is_live(&old).await);
     let new = fixture.connect(&token, Some(&mine)).await.unwrap();
     assert_eq!(told(&old).await, Reason::Superseded);
@@ -105,6 +105,25 @@ async fn a_reconnection_supersedes_and_the_session_goes_on() {
     new.finish(Reason::ConsoleClosed);
     fixture.settle().await;
     assert_eq!(fixture.store.session_end(id).await, (Some(Reason::ConsoleClosed), 0, 10));
+}
+
+#[tokio::test]
+async fn an_idle_session_ends_and_does_not_come_back() {
+    let fixture = Fixture::new().await;
+    let rights = RightsWanted { idle: Some(porthole_shared::config::Duration::from_secs(1)), ..Default::default() };
+    let (mine, request) = (secret(), MintRequest { rights, ..wanted("bmc") });
+    let token = fixture.tokens.mint(request).await.unwrap().token;
+    let connection = fixture.connect(&token, Some(&mine)).await.unwrap();
+    let before = fixture.sessions.list()[0].latest_input;
+    // A viewer that connects again has not done anything yet.
+    let again = fixture.connect(&token, Some(&mine)).await.unwrap();
+    assert_eq!(fixture.sessions.list()[0].latest_input, before);
+    assert_eq!(told(&connection).await, Reason::Superseded);
+    connection.finish(Reason::Superseded);
+    assert_eq!(told(&again).await, Reason::Idle);
+    again.finish(Reason::Idle);
+    fixture.settle().await;
+    assert_eq!(fixture.redeem(&token, Some(&mine)).await.unwrap_err(), Reason::Idle);
 }
 
 #[tokio::test]
@@ -227,12 +246,26 @@ async fn a_guests_end_ends_its_sessions_with_libvirts_reason() {
     let (hypervisor, events) = libvirt();
     let fixture = Fixture::with(hypervisor.clone(), &Config::default()).await;
     let shutdown = Shutdown::default();
-    let following = tokio::spawn(follow(fixture.sessions.clone(), hypervisor.events(), shutdown.clone()));
+    let following = tokio::spawn(follow(
+        fixture.sessions.clone(),
+        fixture.tokens.clone(),
+        hypervisor.clone(),
+        hypervisor.events(),
+        shutdown.clone(),
+    ));
     let external = fixture.connect(&fixture.mint(Policy::Once).await.token, None).await.unwrap();
     // A domain may have any UUID, that of an external console too.
     let console = ConsoleId { source: ConsoleSource::Libvirt, ..external.console() };
     let edge = (edge(), client().edge_instance);
-    let applicant = Applicant { token: TokenId::random(), console, edge, supersedes: false };
+    let applicant = Applicant {
+        token: TokenId::random(),
+        console,
+        name: "web".parse().unwrap(),
+        requestor: None,
+        client: client().address.ip(),
+        edge,
+        supersedes: false,
+    };
     let (_number, end) = fixture.sessions.table().reserve(applicant, fixture.sessions.0.limits).unwrap();
     events.send(Event::Resync).unwrap();
     events.send(stopped(ConsoleUuid::random(), StopCause::Crashed)).unwrap();
@@ -245,7 +278,7 @@ async fn a_guests_end_ends_its_sessions_with_libvirts_reason() {
 
 /// A connection on a domain's console, whose end is at hand.
 fn on_a_domain(fixture: &Fixture, connection: Connection) -> (Connection, Arc<End>) {
-    let end = connection.end.clone();
+    let end = connection.told.end.clone();
     let mut connection = connection;
     connection.console = ConsoleId { source: ConsoleSource::Libvirt, ..connection.console };
     assert_eq!(fixture.sessions.len(), 1);
@@ -274,36 +307,39 @@ proptest! {
     /// Whatever comes and goes, the counts are those of what is there, and the limits hold.
     #[test]
     fn the_table_counts_right(
-        steps in prop::collection::vec((0_u8..4, 0_usize..4, prop::bool::ANY, 0_usize..8), 0..120)
+        steps in prop::collection::vec((0_u8..4, 0_usize..4, prop::bool::ANY, 0_usize..8, 0_u8..2), 0..120)
     ) {
         let tokens: Vec<TokenId> = (0..4).map(|_| TokenId::random()).collect();
         let sessions: Vec<SessionId> = (0..4).map(|_| SessionId::random()).collect();
         let consoles: Vec<ConsoleId> = (0..2).map(|index| ConsoleId {
             source: ConsoleSource::Libvirt, uuid: ConsoleUuid::random(), kind: ConsoleKind::Vnc, index,
         }).collect();
-        let limits = Limits { max: 4, max_per_console: 3 };
+        let limits =
+            Limits { max: 4, max_per_console: 3, max_per_requestor: Some(2), max_per_client: Some(3) };
+        let requestors: [Requestor; 2] = ["alice".parse().unwrap(), "bob".parse().unwrap()];
         let mut table = Table::default();
         let mut places: Vec<(Number, usize, bool)> = Vec::new();
-        for (step, who, supersedes, which) in steps {
+        for (step, who, supersedes, which, from) in steps {
             match step {
                 0 | 1 => {
                     let applicant = Applicant {
-                        token: tokens[who], console: consoles[who % 2], edge: (edge(), client().edge_instance), supersedes,
+                        token: tokens[who], console: consoles[who % 2], name: "guest".parse().unwrap(),
+                        requestor: Some(requestors[who / 2].clone()), client: [192, 0, 2, from].into(),
+                        edge: (edge(), client().edge_instance), supersedes,
                     };
                     match table.reserve(applicant, limits) {
                         Ok((number, _)) => places.push((number, who, false)),
                         Err(reason) => {
                             prop_assert_eq!(reason, Reason::Full);
-                            prop_assert!(places.len() >= 3);
+                            prop_assert!(places.len() >= 2);
                         }
                     }
                 }
                 2 => if let Some((number, who, begun)) = places.get_mut(which) && !*begun {
                     let facts = SessionFacts {
                         id: sessions[*who], token: tokens[*who], console: consoles[*who % 2],
-                        name: "guest".parse().unwrap(), requestor: None, rights: Rights::default(),
-                        client_address: String::new(),
-                        edge: edge(), started: START, bytes_in: 0, bytes_out: 0,
+                        name: "guest".parse().unwrap(), requestor: None, client_address: String::new(),
+                        edge: edge(), started: START, until: START, rights: Rights::default(), bytes_in: 0, bytes_out: 0,
                     };
                     prop_assert!(table.begin(*number, facts).is_some());
                     *begun = true;
@@ -312,16 +348,17 @@ proptest! {
                     table.release(places.remove(which).0);
                 },
             }
-            let listed: usize = table.list().iter().map(|live| live.connections).sum();
+            let listed: usize = table.list(|_| true).iter().map(|live| live.connections).sum();
             prop_assert_eq!(listed, places.iter().filter(|(_, _, begun)| *begun).count());
-            prop_assert!(table.list().iter().all(|live| live.connections > 0));
+            prop_assert!(table.list(|_| true).iter().all(|live| live.connections > 0));
             let counted = table.counted();
             prop_assert!(counted <= places.len() && counted <= limits.max);
+            prop_assert!(table.is_within(limits));
             // Beyond the limits there is at most one reconnection under way per token.
             prop_assert!(places.len() - counted <= tokens.len());
         }
         for (number, _, _) in places.drain(..) { table.release(number); }
-        prop_assert_eq!(table.counted(), 0);
-        prop_assert!(table.list().is_empty());
+        prop_assert!(table.counts_nothing());
+        prop_assert!(table.list(|_| true).is_empty());
     }
 }

@@ -5,10 +5,18 @@ use std::str::FromStr;
 use porthole_shared::binding::BindingHash;
 use porthole_shared::clock::UnixTime;
 use porthole_shared::names::ConsoleId;
-use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
+use sqlx::{Decode, Row as _, Sqlite, Type};
 
 use super::Error;
+
+/// A column of a type that SQLite has.
+pub(super) fn value<'r, T: Decode<'r, Sqlite> + Type<Sqlite>>(
+    row: &'r SqliteRow,
+    column: &'static str,
+) -> Result<T, Error> {
+    row.try_get(column).map_err(|_| Error::Foreign { column })
+}
 
 /// A text column as the type that it was written from.
 pub(super) fn parsed<T: FromStr>(row: &SqliteRow, column: &'static str) -> Result<T, Error> {

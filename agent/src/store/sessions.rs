@@ -6,7 +6,7 @@ use porthole_shared::reason::Reason;
 use sqlx::{Sqlite, Transaction};
 
 use super::convert::{count, parsed, signed, time};
-use super::{Error, Opened, Redeem, Store, TokenRecord, failed};
+use super::{Error, Redeem, Store, TokenRecord, failed};
 use crate::sessions::SessionFacts;
 use crate::tokens::Policy;
 
@@ -30,7 +30,7 @@ pub(super) async fn open(
     write: &mut Transaction<'_, Sqlite>,
     token: &TokenRecord,
     wanted: &Redeem,
-) -> Result<Opened, Error> {
+) -> Result<SessionFacts, Error> {
     let operation = "opening a session";
     // A bound token has one session, which goes on with each reconnection. With SPICE each channel is a connection of
     // its own, so those that come while the session is open belong to it, whatever the policy.
@@ -56,7 +56,9 @@ pub(super) async fn open(
         insert(write, token, wanted).await.map_err(failed(operation))?;
         (wanted.new_session, wanted.now, 0, 0)
     };
-    let facts = SessionFacts {
+    let longest = token.rights.longest.map_or(wanted.longest_session, |longest| longest.min(wanted.longest_session));
+    let until = started.plus(longest).min(token.state.expires);
+    Ok(SessionFacts {
         id,
         token: token.id,
         console: token.console,
@@ -66,10 +68,11 @@ pub(super) async fn open(
         client_address: wanted.client.address.to_string(),
         edge: wanted.edge.clone(),
         started,
+        until,
+        rights: token.rights,
         bytes_in,
         bytes_out,
-    };
-    Ok(Opened { facts, until: started.plus(wanted.longest_session).min(token.state.expires) })
+    })
 }
 
 async fn insert(write: &mut Transaction<'_, Sqlite>, token: &TokenRecord, wanted: &Redeem) -> Result<(), sqlx::Error> {
@@ -112,6 +115,19 @@ impl Store {
         .execute(&mut *write)
         .await
         .map_err(failed(operation))?;
+        if end.reason == Reason::Idle {
+            // Whoever comes upon the window that somebody left must not go on by reconnecting. A link for many stays.
+            sqlx::query(
+                "UPDATE tokens SET revoked = ?1, void_reason = ?2 WHERE revoked IS NULL AND policy = 'bound' \
+                 AND id = (SELECT token_id FROM sessions WHERE id = ?3)",
+            )
+            .bind(end.ended.0)
+            .bind(end.reason.code())
+            .bind(end.id.to_string())
+            .execute(&mut *write)
+            .await
+            .map_err(failed(operation))?;
+        }
         write.commit().await.map_err(failed(operation))
     }
 

@@ -2,15 +2,14 @@
 
 use porthole_shared::binding::BindingHash;
 use porthole_shared::clock::UnixTime;
-use porthole_shared::config::Duration;
 use porthole_shared::names::{ConsoleId, ConsoleName, EdgeName, Requestor, SessionId, TokenId};
 use porthole_shared::reason::Reason;
 use porthole_shared::token::TokenHash;
 use porthole_shared::tunnel::ClientFacts;
 use sqlx::sqlite::SqliteRow;
-use sqlx::{Row as _, Sqlite, Transaction};
+use sqlx::{Sqlite, Transaction};
 
-use super::convert::{binding, console, count, parsed, parsed_option, time};
+use super::convert::{binding, console, count, parsed, parsed_option, time, value};
 use super::{Error, Store, failed};
 use crate::sessions::SessionFacts;
 use crate::tokens::{Policy, Rights, TokenState, judge};
@@ -76,15 +75,6 @@ pub struct Redeem {
     pub edge: EdgeName,
 }
 
-/// A redeemed token, and the session that it opened or continued.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Opened {
-    /// The session.
-    pub facts: SessionFacts,
-    /// Until when it may last.
-    pub until: UnixTime,
-}
-
 /// The rules of [`judge`], where they are atomic. The first use of a bound token brings `expires` forward to the longest
 /// session, so that reconnections do not make a session longer.
 const REDEEM: &str = "
@@ -92,7 +82,7 @@ const REDEEM: &str = "
         uses       = uses + 1,
         first_used = coalesce(first_used, ?1),
         bind_hash  = CASE WHEN policy = 'bound' AND uses = 0 THEN ?2 ELSE bind_hash END,
-        expires    = CASE WHEN policy = 'bound' AND uses = 0 THEN min(expires, ?1 + ?3) ELSE expires END
+        expires    = CASE WHEN policy = 'bound' AND uses = 0 THEN min(expires, ?1 + min(?3, coalesce(longest, ?3))) ELSE expires END
     WHERE hash = ?4 AND boot_id = ?5 AND revoked IS NULL AND ?1 < expires
       AND CASE policy
             WHEN 'reusable' THEN ?1 < redeem_by
@@ -108,7 +98,8 @@ impl Store {
         let mut write = self.write(operation).await?;
         sqlx::query(
             "INSERT INTO tokens (id, hash, boot_id, source, uuid, kind, idx, name, requestor, policy, created, \
-             redeem_by, expires, read_only, idle) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+             redeem_by, expires, read_only, force, idle, longest) \
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )
         .bind(token.id.to_string())
         .bind(token.hash.0.as_slice())
@@ -124,7 +115,9 @@ impl Store {
         .bind(token.redeem_by.0)
         .bind(token.expires.0)
         .bind(token.rights.read_only)
-        .bind(token.rights.idle.map(Duration::as_seconds))
+        .bind(token.rights.force)
+        .bind(token.rights.idle)
+        .bind(token.rights.longest)
         .execute(&mut *write)
         .await
         .map_err(failed(operation))?;
@@ -143,7 +136,7 @@ impl Store {
     }
 
     /// Uses a token and opens its session, or says why not: one transaction, of which the first statement decides.
-    pub async fn redeem(&self, wanted: &Redeem) -> Result<Result<Opened, Reason>, Error> {
+    pub async fn redeem(&self, wanted: &Redeem) -> Result<Result<SessionFacts, Reason>, Error> {
         let operation = "redeeming a token";
         let mut write = self.write(operation).await?;
         let row = sqlx::query(REDEEM)
@@ -180,15 +173,20 @@ impl Store {
     }
 
     /// Withdraws a token; false if there is none of this id.
-    pub async fn revoke(&self, id: TokenId, now: UnixTime) -> Result<bool, Error> {
+    pub async fn revoke(&self, id: TokenId, reason: Reason, now: UnixTime) -> Result<bool, Error> {
         let operation = "withdrawing a token";
         let mut write = self.write(operation).await?;
-        let done = sqlx::query("UPDATE tokens SET revoked = coalesce(revoked, ?) WHERE id = ?")
-            .bind(now.0)
-            .bind(id.to_string())
-            .execute(&mut *write)
-            .await
-            .map_err(failed(operation))?;
+        // The first reason stays.
+        let done = sqlx::query(
+            "UPDATE tokens SET void_reason = CASE WHEN revoked IS NULL THEN ?1 ELSE void_reason END, \
+             revoked = coalesce(revoked, ?2) WHERE id = ?3",
+        )
+        .bind(reason.code())
+        .bind(now.0)
+        .bind(id.to_string())
+        .execute(&mut *write)
+        .await
+        .map_err(failed(operation))?;
         write.commit().await.map_err(failed(operation))?;
         Ok(done.rows_affected() == 1)
     }
@@ -219,30 +217,31 @@ impl Store {
     }
 }
 
-fn record(row: &SqliteRow) -> Result<TokenRecord, Error> {
-    let revoked: Option<i64> = row.try_get("revoked").map_err(|_| Error::Foreign { column: "revoked" })?;
-    let this_boot: bool = row.try_get("this_boot").map_err(|_| Error::Foreign { column: "boot_id" })?;
+pub(super) fn record(row: &SqliteRow) -> Result<TokenRecord, Error> {
+    let void = match value::<Option<i64>>(row, "revoked")? {
+        // An earlier release did not write why: then somebody withdrew it.
+        Some(_) => Some(parsed_option(row, "void_reason")?.unwrap_or(Reason::Revoked)),
+        None => None,
+    };
     Ok(TokenRecord {
         id: parsed(row, "id")?,
         console: console(row)?,
         name: parsed(row, "name")?,
         requestor: parsed_option(row, "requestor")?,
-        rights: rights(row)?,
+        rights: Rights {
+            read_only: value(row, "read_only")?,
+            force: value(row, "force")?,
+            idle: value(row, "idle")?,
+            longest: value(row, "longest")?,
+        },
         state: TokenState {
             policy: parsed(row, "policy")?,
             redeem_by: time(row, "redeem_by")?,
             expires: time(row, "expires")?,
             uses: count(row, "uses")?,
             binding: binding(row, "bind_hash")?,
-            revoked: revoked.is_some(),
-            this_boot,
+            void,
+            this_boot: value(row, "this_boot")?,
         },
     })
-}
-
-fn rights(row: &SqliteRow) -> Result<Rights, Error> {
-    let read_only: bool = row.try_get("read_only").map_err(|_| Error::Foreign { column: "read_only" })?;
-    let idle: Option<i64> = row.try_get("idle").map_err(|_| Error::Foreign { column: "idle" })?;
-    let idle = idle.map(|idle| u64::try_from(idle).map(Duration::from_secs)).transpose();
-    Ok(Rights { read_only, idle: idle.map_err(|_| Error::Foreign { column: "idle" })? })
 }

@@ -6,7 +6,8 @@ use porthole_shared::names::{ConsoleId, ConsoleKind, ConsoleName, ConsoleSource,
 use porthole_shared::secret::Secret;
 use porthole_shared::token::{Claims, SigningKeyError, Token};
 
-use super::{Policy, Rights, RightsError, RightsWanted, Tokens};
+use super::rights::within;
+use super::{Policy, Rights, RightsWanted, Tokens};
 use crate::consoles::{self, Owner, OwnerState};
 use crate::store::{self, NewToken};
 
@@ -23,6 +24,8 @@ pub struct MintRequest {
     pub policy: Option<Policy>,
     /// How long the link waits for its first use; as configured, if not said.
     pub ttl: Option<Duration>,
+    /// How long after its longest session it is still known; as configured, if not said.
+    pub grace: Option<Duration>,
     /// What its holder may do.
     pub rights: RightsWanted,
     /// Who asks, for the record.
@@ -97,20 +100,33 @@ pub enum MintError {
         "a SPICE console needs several connections, and a link of policy `once` allows one: use `bound` or `reusable`"
     )]
     SpiceOnce,
-    /// Its holder may not get these rights.
-    #[error(transparent)]
-    Rights(#[from] RightsError),
+    /// What a SPICE viewer sends cannot be filtered.
+    #[error(
+        "a SPICE console cannot be opened read-only, because what its viewer sends is not filtered: ask for a VNC console, \
+         or leave read_only out"
+    )]
+    SpiceReadOnly,
     /// There is no page for it.
     #[error("there is no base URL for {kind} consoles: set `{kind}` in [urls] of the agent's configuration")]
     NoUrl {
         /// The kind.
         kind: ConsoleKind,
     },
-    /// It would live too short or too long.
-    #[error("a ttl of {ttl} is not possible: use 1s to {longest}")]
-    Ttl {
+    /// Something of it would be too short or too long.
+    #[error("{} {what} of {asked} is not possible: use 1s to {longest}", article(what))]
+    Length {
+        /// Of what.
+        what: &'static str,
         /// What was asked for.
-        ttl: Duration,
+        asked: Duration,
+        /// The longest there is.
+        longest: Duration,
+    },
+    /// It would be remembered for too long.
+    #[error("a grace of {asked} is not possible: use 0s to {longest}")]
+    Grace {
+        /// What was asked for.
+        asked: Duration,
         /// The longest there is.
         longest: Duration,
     },
@@ -120,6 +136,10 @@ pub enum MintError {
     /// It cannot be written down.
     #[error("the token was not made, because it could not be written down")]
     Store(#[from] store::Error),
+}
+
+fn article(what: &str) -> &'static str {
+    if what.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" }
 }
 
 /// What an owner has, in words.
@@ -136,10 +156,11 @@ impl std::fmt::Display for Kinds<'_> {
 impl Tokens {
     /// Makes a token and writes its hash down.
     pub async fn mint(&self, request: MintRequest) -> Result<Minted, MintError> {
-        let config = &self.0.config;
-        let ttl = request.ttl.unwrap_or(config.redeem_within);
-        if ttl.as_seconds() < 1 || ttl > config.longest_ttl {
-            return Err(MintError::Ttl { ttl, longest: config.longest_ttl });
+        let (config, lengths) = (&self.0.config, &self.0.lengths);
+        let ttl = within("ttl", request.ttl.unwrap_or(config.redeem_within), config.longest_ttl)?;
+        let grace = request.grace.unwrap_or(config.grace);
+        if grace > config.grace {
+            return Err(MintError::Grace { asked: grace, longest: config.grace });
         }
         let owner = self.0.consoles.find(&request.console).await?;
         let console = choose(&owner, request.kind, request.index)?;
@@ -152,11 +173,15 @@ impl Tokens {
         if policy == Policy::Once && console.kind == ConsoleKind::Spice {
             return Err(MintError::SpiceOnce);
         }
-        let rights = request.rights.grant(console.kind, self.0.idle)?;
+        let rights = request.rights.grant(console.kind, lengths)?;
         let (id, now) = (TokenId::random(), self.now());
         let redeem_by = now.plus(ttl.as_seconds());
-        let longest = i64::try_from(self.0.longest_session.as_secs()).unwrap_or(i64::MAX);
-        let expires = redeem_by.plus(longest).plus(config.grace.as_seconds());
+        // No session outlives its token.
+        let expires = if lengths.end_at_expiry {
+            redeem_by
+        } else {
+            redeem_by.plus(rights.longest.unwrap_or(lengths.longest.as_seconds())).plus(grace.as_seconds())
+        };
         let claims =
             Claims { node: self.0.node.clone(), kind: console.kind, jti: id, iat: now, redeem_by, exp: expires };
         let token = self.0.keys.sign(&claims)?;
@@ -175,7 +200,7 @@ impl Tokens {
         };
         self.0.recorder.store.insert_token(&row).await?;
         tracing::info!(
-            token = %id, %console, %name, %policy, read_only = rights.read_only, %redeem_by,
+            token = %id, %console, %name, %policy, %redeem_by, read_only = rights.read_only,
             requestor = row.requestor.as_ref().map(tracing::field::display), "token made"
         );
         Ok(Minted { id, url: base.with_token(&token), token, console, name, policy, rights, redeem_by, expires })

@@ -11,7 +11,8 @@
 //!  reusable ─── any use until redeem_by ► reusable
 //! ```
 //!
-//! A first use must come before `redeem_by`. A revoked token, and one of an earlier boot, opens nothing.
+//! A first use must come before `redeem_by`. A void token (withdrawn, or its guest has stopped)
+//! tells why, and one of an earlier boot opens nothing either.
 //!
 //! The database statement that redeems repeats these rules, because only there are they atomic; a property test holds
 //! the two against each other.
@@ -82,16 +83,16 @@ pub struct TokenState {
     pub uses: u64,
     /// Whose it is, once a client with a secret has used it.
     pub binding: Option<BindingHash>,
-    /// Somebody withdrew it.
-    pub revoked: bool,
+    /// Somebody withdrew it, or its console is gone: what its user is told.
+    pub void: Option<Reason>,
     /// It was made since this host booted.
     pub this_boot: bool,
 }
 
 /// May a client with this secret (or without one) use the token now?
 pub fn judge(token: &TokenState, secret: Option<BindingHash>, now: UnixTime) -> Result<(), Reason> {
-    if token.revoked {
-        return Err(Reason::Revoked);
+    if let Some(reason) = token.void {
+        return Err(reason);
     }
     if !token.this_boot || now >= token.expires {
         return Err(Reason::Expired);
@@ -121,7 +122,7 @@ mod tests {
             expires: UnixTime(2000),
             uses: 0,
             binding: None,
-            revoked: false,
+            void: None,
             this_boot: true,
         }
     }
@@ -163,9 +164,11 @@ mod tests {
     }
 
     #[test]
-    fn revoked_and_earlier_boots_open_nothing() {
+    fn void_ones_and_earlier_boots_open_nothing() {
         for policy in Policy::ALL {
-            assert_eq!(judge(&TokenState { revoked: true, ..fresh(policy) }, None, NOW), Err(Reason::Revoked));
+            for reason in [Reason::Revoked, Reason::ShutOff] {
+                assert_eq!(judge(&TokenState { void: Some(reason), ..fresh(policy) }, None, NOW), Err(reason));
+            }
             assert_eq!(judge(&TokenState { this_boot: false, ..fresh(policy) }, None, NOW), Err(Reason::Expired));
         }
     }

@@ -1,94 +1,111 @@
-//! What the holder of a token may do with its console. Decided when the token is made, kept in its row, enforced by
-//! whoever relays ([`websocket`](crate::websocket)).
+//! What a token's holder may do on its console, and for how long: asked for when it is made, within what `[sessions]`
+//! allows, and kept in its row.
 
 use porthole_shared::config::Duration;
 use porthole_shared::names::ConsoleKind;
 
-/// The rights of one token.
+use super::MintError;
+use crate::sessions::Lengths;
+
+/// What a token allows. Lengths are in whole seconds, as in its row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Rights {
-    /// To watch only: nothing that the viewer sends reaches the guest as input.
+    /// To watch only: the agent keeps all input from the console.
     pub read_only: bool,
-    /// A session ends after this long without input; never, if there is none. Who may only watch is not waited for.
-    pub idle: Option<Duration>,
+    /// To take a console over that admits one viewer only and has one.
+    pub force: bool,
+    /// So long without input, and a session ends.
+    pub idle: Option<i64>,
+    /// So long after its beginning a session ends; as configured, if not said.
+    pub longest: Option<i64>,
 }
 
-/// What somebody asks for when a token is made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// A wish for rights. What is not said is as configured.
+#[derive(Debug, Clone, Copy, Default)]
 pub struct RightsWanted {
     /// To watch only.
     pub read_only: bool,
-    /// As configured, if not said.
+    /// To take over.
+    pub force: bool,
+    /// End a session that has no input for so long.
     pub idle: Option<Duration>,
-}
-
-/// Rights that cannot be given.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum RightsError {
-    /// Nobody could enforce it.
-    #[error("a read-only link to a SPICE console cannot be made: its channels are not looked into; use VNC")]
-    ReadOnlySpice,
-    /// Longer than the node allows.
-    #[error("an idle limit of {asked} is not possible: use 1s to {longest}, which is [sessions] idle of this node")]
-    IdleTooLong {
-        /// What was asked for.
-        asked: Duration,
-        /// The node's own.
-        longest: Duration,
-    },
-    /// A session would end as it begins.
-    #[error("an idle limit of {asked} is not possible: use 1s or more")]
-    IdleTooShort {
-        /// What was asked for.
-        asked: Duration,
-    },
+    /// End a session after so long.
+    pub longest: Option<Duration>,
 }
 
 impl RightsWanted {
-    /// The rights for a console of this kind on a node with this idle limit. Asking can only make them less.
-    pub fn grant(self, kind: ConsoleKind, node_idle: Option<Duration>) -> Result<Rights, RightsError> {
-        if self.read_only && kind == ConsoleKind::Spice {
-            return Err(RightsError::ReadOnlySpice);
+    /// What is granted on a console of this kind, or why nothing is.
+    pub(super) fn grant(self, kind: ConsoleKind, lengths: &Lengths) -> Result<Rights, MintError> {
+        let Self { read_only, force, idle, longest } = self;
+        if read_only && kind == ConsoleKind::Spice {
+            return Err(MintError::SpiceReadOnly);
         }
-        if let Some(asked) = self.idle {
-            if asked.as_seconds() < 1 {
-                return Err(RightsError::IdleTooShort { asked });
-            }
-            if let Some(longest) = node_idle.filter(|longest| asked > *longest) {
-                return Err(RightsError::IdleTooLong { asked, longest });
-            }
-        }
-        Ok(Rights { read_only: self.read_only, idle: self.idle.or(node_idle) })
+        let longest = longest.map(|asked| within("session length (`longest`)", asked, lengths.longest)).transpose()?;
+        let idle = idle.map(|asked| within("idle limit", asked, lengths.longest_idle())).transpose()?.or(lengths.idle);
+        Ok(Rights {
+            read_only,
+            force,
+            idle: idle.map(Duration::as_seconds),
+            longest: longest.map(Duration::as_seconds),
+        })
     }
+}
+
+/// A length of at least a second, because rows count seconds, and at most the configured one.
+pub(super) fn within(what: &'static str, asked: Duration, longest: Duration) -> Result<Duration, MintError> {
+    if asked.as_seconds() < 1 || asked > longest {
+        return Err(MintError::Length { what, asked, longest });
+    }
+    Ok(asked)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const MINUTE: Duration = Duration::from_secs(60);
-    const HOUR: Duration = Duration::from_secs(3600);
+    const LENGTHS: Lengths = Lengths {
+        longest: Duration::from_secs(3600),
+        idle: Some(Duration::from_secs(900)),
+        longest_idle: Some(Duration::from_secs(1800)),
+        end_at_expiry: false,
+    };
 
-    fn idle(asked: Option<Duration>, node: Option<Duration>) -> Result<Option<Duration>, RightsError> {
-        RightsWanted { read_only: false, idle: asked }.grant(ConsoleKind::Vnc, node).map(|rights| rights.idle)
+    #[test]
+    fn what_is_not_asked_for_is_as_configured() {
+        let granted = RightsWanted::default().grant(ConsoleKind::Vnc, &LENGTHS).unwrap();
+        assert_eq!(granted, Rights { idle: Some(900), ..Rights::default() });
+        let none = Lengths { idle: None, longest_idle: None, ..LENGTHS };
+        assert_eq!(RightsWanted::default().grant(ConsoleKind::Spice, &none).unwrap(), Rights::default());
     }
 
     #[test]
-    fn an_idle_limit_can_be_asked_for_within_the_nodes() {
-        assert_eq!(idle(None, None), Ok(None));
-        assert_eq!(idle(None, Some(HOUR)), Ok(Some(HOUR)));
-        assert_eq!(idle(Some(MINUTE), None), Ok(Some(MINUTE)));
-        assert_eq!(idle(Some(MINUTE), Some(HOUR)), Ok(Some(MINUTE)));
-        assert_eq!(idle(Some(HOUR), Some(MINUTE)), Err(RightsError::IdleTooLong { asked: HOUR, longest: MINUTE }));
-        let asked = Duration::from_secs(0);
-        assert_eq!(idle(Some(asked), None), Err(RightsError::IdleTooShort { asked }));
+    fn lengths_are_kept_within_their_bounds() {
+        let seconds = |count| Some(Duration::from_secs(count));
+        let wanted = RightsWanted { read_only: true, force: true, idle: seconds(1800), longest: seconds(3600) };
+        let granted = wanted.grant(ConsoleKind::Tcp, &LENGTHS).unwrap();
+        assert_eq!(granted, Rights { read_only: true, force: true, idle: Some(1800), longest: Some(3600) });
+        for (wanted, expected) in [
+            (RightsWanted { idle: seconds(1801), ..wanted }, "an idle limit of 30m 1s is not possible: use 1s to 30m"),
+            (RightsWanted { idle: seconds(0), ..wanted }, "an idle limit of 0s"),
+            (RightsWanted { longest: seconds(3601), ..wanted }, "is not possible: use 1s to 1h"),
+            (RightsWanted { longest: seconds(0), ..wanted }, "a session length (`longest`) of 0s"),
+        ] {
+            let error = wanted.grant(ConsoleKind::Vnc, &LENGTHS).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+        // Where only the sessions' length is bounded, that bounds idleness too.
+        let unbounded = Lengths { longest_idle: None, ..LENGTHS };
+        assert!(RightsWanted { idle: seconds(3600), ..wanted }.grant(ConsoleKind::Vnc, &unbounded).is_ok());
+        assert!(RightsWanted { idle: seconds(3601), ..wanted }.grant(ConsoleKind::Vnc, &unbounded).is_err());
     }
 
     #[test]
-    fn only_where_it_can_be_enforced_is_a_link_read_only() {
-        for kind in ConsoleKind::ALL {
-            let granted = RightsWanted { read_only: true, idle: None }.grant(kind, None);
-            assert_eq!(granted.is_ok(), kind != ConsoleKind::Spice, "{kind}");
+    fn spice_cannot_be_watched_only() {
+        let wanted = RightsWanted { read_only: true, ..RightsWanted::default() };
+        let error = wanted.grant(ConsoleKind::Spice, &LENGTHS).unwrap_err().to_string();
+        assert!(error.contains("read-only"), "{error}");
+        for kind in [ConsoleKind::Vnc, ConsoleKind::Serial, ConsoleKind::Tcp] {
+            assert!(wanted.grant(kind, &LENGTHS).unwrap().read_only);
         }
     }
 }

@@ -29,7 +29,7 @@ use super::throttle::Throttle;
 use crate::consoles::open::{ConsoleStream, open};
 use crate::sessions::Connection;
 use crate::tokens::Examined;
-use crate::websocket::{Carriage, Relay, accept};
+use crate::websocket::{Inbound, Relay, accept};
 
 /// How long opening a console, or looking for it, may take, all in all. libvirt's own deadlines (5 s) shall run out first, because their end
 /// tells more; an edge waits longer (10 s).
@@ -123,7 +123,8 @@ async fn carry(link: Arc<Link>, upgrade: OnUpgrade, console: ConsoleStream, conn
             return;
         };
         let socket = accept(stream, received).await;
-        let mut relay = Relay::new(socket, console, Carriage::of(&connection, server.services.pings));
+        let inbound = Inbound::new(connection.console().kind, connection.rights().read_only);
+        let mut relay = Relay::new(socket, console, inbound, connection.meter(), server.services.pings);
         let mut reason = relay.run(connection.ended()).await;
         if reason == Reason::ConsoleClosed {
             reason = connection.console_closed().await;

@@ -117,8 +117,7 @@ impl Agent {
         let tokens = Tokens::new(Parts {
             node: porthole_shared::names::NodeId::derived_from(&node()),
             urls: Urls { vnc: Some("https://edge.example/".parse().unwrap()), ..Urls::default() },
-            longest_session: Duration::from_hours(1),
-            idle: None,
+            lengths: (&crate::sessions::Config::default()).into(),
             consoles: consoles.clone(),
             keys: SigningKeys::open(state.path(), &config, 3600, now).unwrap(),
             store: Store::open(state.path(), now).await.unwrap(),
@@ -163,6 +162,7 @@ impl Agent {
             index: 0,
             policy: Some(policy),
             ttl: None,
+            grace: None,
             rights: RightsWanted::default(),
             requestor: None,
         };

@@ -1,95 +1,75 @@
-//! What a client's bytes are on their way to the console: all of them, those that carry no input, or none; and whether a
-//! person is behind them.
-
-use std::time::Duration;
+//! What of a client's bytes goes on to the console, and whether a person is behind them.
+//!
+//! Each run of bytes is seen once, before it is written. Where the protocol is followed, input is a person's keys,
+//! pointer or clipboard; elsewhere any byte counts.
 
 use porthole_shared::names::ConsoleKind;
-use tokio::time::Instant;
+use porthole_shared::reason::Reason;
 
-use crate::rfb::{Filter, NotFollowed, Watch};
-use crate::tokens::Rights;
+use crate::rfb;
 
-/// What happens to a client's bytes.
+/// The client's side of a connection, as far as its token's rights go.
 #[derive(Debug)]
-pub(super) enum Inbound {
-    /// They pass, and any of them is taken for input: nobody here knows what is spoken.
-    Bytes,
-    /// They pass; what is input is known.
-    Watched(Watch),
-    /// Only what is no input passes.
-    Filtered(Filter),
-    /// None passes.
-    Dropped,
+pub enum Inbound {
+    /// All goes on.
+    Everything,
+    /// All goes on; it is RFB, where not all is input.
+    Watched(rfb::Watch),
+    /// It is RFB, and what is input stays here.
+    Filtered(rfb::Filter),
+    /// Nothing goes on.
+    Nothing,
 }
 
-/// What became of some bytes.
+/// What there was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Passed {
-    /// So many pass, moved to the front.
-    pub(super) length: usize,
-    /// A person did something.
+pub(super) struct Seen {
+    /// How many bytes, from the first, go on.
+    pub(super) passed: usize,
+    /// A person did something, be it that it stays without effect.
     pub(super) input: bool,
 }
 
 impl Inbound {
-    /// For a console of this kind and a client with these rights.
-    pub(super) fn new(kind: ConsoleKind, rights: Rights) -> Self {
-        match (kind, rights.read_only) {
-            (ConsoleKind::Vnc, false) if rights.idle.is_some() => Self::Watched(Watch::new()),
-            (ConsoleKind::Vnc, true) => Self::Filtered(Filter::new()),
-            (_, false) => Self::Bytes,
-            // No token says so of SPICE; if one did, this is the side to err on.
-            (ConsoleKind::Spice | ConsoleKind::Serial | ConsoleKind::Tcp, true) => Self::Dropped,
+    /// For a new connection to a console of this kind.
+    pub fn new(kind: ConsoleKind, read_only: bool) -> Self {
+        match (kind, read_only) {
+            (ConsoleKind::Vnc, false) => Self::Watched(rfb::Watch::new()),
+            (ConsoleKind::Vnc, true) => Self::Filtered(rfb::Filter::new()),
+            (ConsoleKind::Spice | ConsoleKind::Serial | ConsoleKind::Tcp, false) => Self::Everything,
+            // No such token is made for SPICE; what cannot be followed is not let through either way.
+            (ConsoleKind::Spice | ConsoleKind::Serial | ConsoleKind::Tcp, true) => Self::Nothing,
         }
     }
 
-    /// Whether bytes may have to be changed, so that a shared buffer will not do.
-    pub(super) const fn changes_bytes(&self) -> bool {
+    /// Looks at the client's next bytes, and moves what may go on to the front.
+    pub(super) fn see(&mut self, bytes: &mut [u8]) -> Result<Seen, Reason> {
+        let length = bytes.len();
         match self {
-            Self::Bytes | Self::Watched(_) => false,
-            Self::Filtered(_) | Self::Dropped => true,
+            Self::Filtered(filter) => match filter.pass(bytes) {
+                // What was kept back is what a person did.
+                Ok(passed) => Ok(Seen { passed, input: passed < length }),
+                Err(error) => {
+                    tracing::info!(%error, "a read-only session cannot go on");
+                    Err(Reason::Unsupported)
+                }
+            },
+            Self::Everything | Self::Watched(_) => Ok(Seen { passed: length, input: self.sees_input(bytes) }),
+            Self::Nothing => Ok(Seen { passed: 0, input: length > 0 }),
         }
     }
 
-    /// Looks at bytes that pass as they are.
-    pub(super) fn see(&mut self, bytes: &[u8]) -> bool {
+    /// Whether all goes on as it is, so that [`Self::sees_input`] is enough.
+    pub(super) const fn is_open(&self) -> bool {
+        matches!(self, Self::Everything | Self::Watched(_))
+    }
+
+    /// Looks at the client's next bytes, all of which go on.
+    pub(super) fn sees_input(&mut self, bytes: &[u8]) -> bool {
         match self {
             Self::Watched(watch) => watch.sees_input(bytes),
-            Self::Bytes | Self::Filtered(_) | Self::Dropped => !bytes.is_empty(),
+            Self::Everything | Self::Filtered(_) | Self::Nothing => !bytes.is_empty(),
         }
-    }
-
-    /// Decides about the next bytes.
-    pub(super) fn pass(&mut self, bytes: &mut [u8]) -> Result<Passed, NotFollowed> {
-        match self {
-            Self::Bytes | Self::Watched(_) => Ok(Passed { length: bytes.len(), input: self.see(bytes) }),
-            Self::Filtered(filter) => Ok(Passed { length: filter.pass(bytes)?, input: false }),
-            Self::Dropped => Ok(Passed { length: 0, input: false }),
-        }
-    }
-}
-
-/// How long nobody has done anything. Pure: times go in.
-#[derive(Debug)]
-pub(super) struct Idle {
-    limit: Option<Duration>,
-    since: Instant,
-}
-
-impl Idle {
-    pub(super) fn new(rights: Rights, now: Instant) -> Self {
-        let limit = rights.idle.filter(|_| !rights.read_only).map(porthole_shared::config::Duration::get);
-        Self { limit, since: now }
-    }
-
-    /// A person did something.
-    pub(super) const fn wake(&mut self, now: Instant) {
-        self.since = now;
-    }
-
-    /// When it will have been too long.
-    pub(super) fn deadline(&self) -> Option<Instant> {
-        self.limit.map(|limit| self.since + limit)
     }
 }
 
@@ -97,36 +77,43 @@ impl Idle {
 mod tests {
     use super::*;
 
-    const IDLE: Option<porthole_shared::config::Duration> = Some(porthole_shared::config::Duration::from_secs(60));
+    const HELLO: &[u8] = b"RFB 003.008\n\x01\x00";
+    const KEY: [u8; 8] = [4, 1, 0, 0, 0, 0, 0, 0x61];
+    const UPDATE: [u8; 10] = [3, 1, 0, 0, 0, 0, 2, 208, 1, 144];
 
-    #[test]
-    fn who_may_only_watch_sends_no_input() {
-        for kind in ConsoleKind::ALL {
-            let mut inbound = Inbound::new(kind, Rights { read_only: true, idle: IDLE });
-            let mut bytes = [b"RFB 003.008\n".as_slice(), &[1, 1], &[4, 1, 0, 0, 0, 0, 0, 0x61]].concat();
-            let passed = inbound.pass(&mut bytes).unwrap();
-            assert!(!passed.input, "{kind}");
-            assert_eq!(passed.length, if kind == ConsoleKind::Vnc { 14 } else { 0 }, "{kind}");
-        }
+    fn see(inbound: &mut Inbound, bytes: &[u8]) -> (Vec<u8>, bool) {
+        let mut bytes = bytes.to_vec();
+        let Seen { passed, input } = inbound.see(&mut bytes).unwrap();
+        bytes.truncate(passed);
+        (bytes, input)
     }
 
     #[test]
-    fn what_nobody_looks_into_is_all_input_and_all_passes() {
-        for kind in [ConsoleKind::Tcp, ConsoleKind::Spice, ConsoleKind::Serial] {
-            let mut inbound = Inbound::new(kind, Rights { read_only: false, idle: IDLE });
-            assert_eq!(inbound.pass(&mut [1, 2]).unwrap(), Passed { length: 2, input: true }, "{kind}");
-            assert!(!inbound.pass(&mut []).unwrap().input);
-        }
+    fn a_vnc_viewer_is_followed() {
+        let mut watched = Inbound::new(ConsoleKind::Vnc, false);
+        assert_eq!(see(&mut watched, HELLO), (HELLO.to_vec(), false));
+        assert_eq!(see(&mut watched, &UPDATE), (UPDATE.to_vec(), false));
+        assert_eq!(see(&mut watched, &KEY), (KEY.to_vec(), true));
     }
 
     #[test]
-    fn only_input_wakes_an_idle_session() {
-        let start = Instant::now();
-        let mut idle = Idle::new(Rights { read_only: false, idle: IDLE }, start);
-        assert_eq!(idle.deadline(), Some(start + Duration::from_mins(1)));
-        idle.wake(start + Duration::from_secs(30));
-        assert_eq!(idle.deadline(), Some(start + Duration::from_secs(90)));
-        assert_eq!(Idle::new(Rights { read_only: true, idle: IDLE }, start).deadline(), None);
-        assert_eq!(Idle::new(Rights::default(), start).deadline(), None);
+    fn a_watchers_input_is_noticed_and_kept_back() {
+        let mut filtered = Inbound::new(ConsoleKind::Vnc, true);
+        assert_eq!(see(&mut filtered, HELLO).0.len(), HELLO.len());
+        assert_eq!(see(&mut filtered, &UPDATE), (UPDATE.to_vec(), false));
+        assert_eq!(see(&mut filtered, &[&KEY[..], &UPDATE].concat()), (UPDATE.to_vec(), true));
+        let mut filtered = Inbound::new(ConsoleKind::Vnc, true);
+        assert_eq!(filtered.see(&mut b"RFB 003.003\n".to_owned()), Err(Reason::Unsupported));
+    }
+
+    #[test]
+    fn what_is_not_followed_goes_on_whole_or_not_at_all() {
+        for kind in [ConsoleKind::Spice, ConsoleKind::Serial, ConsoleKind::Tcp] {
+            let (mut all, mut none) = (Inbound::new(kind, false), Inbound::new(kind, true));
+            assert_eq!(see(&mut all, b"ls\n"), (b"ls\n".to_vec(), true));
+            assert_eq!(see(&mut none, b"ls\n"), (Vec::new(), true));
+            assert_eq!((see(&mut all, b"").1, see(&mut none, b"").1), (false, false));
+            assert!(all.is_open() && !none.is_open());
+        }
     }
 }

@@ -12,7 +12,7 @@
 //! What a turn works on lies in a buffer of the thread, not of the session: bytes rest in a session only while the side
 //! that they go to does not take them. While both sides keep up no message costs an allocation here: one on its way down
 //! is copied once, into tungstenite's write buffer (which stays as large as its largest message was), and a small one on
-//! its way up once, beside its neighbours.
+//! its way up once, beside its neighbours. What the client may not send is taken out there, before it is written.
 
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
@@ -25,7 +25,6 @@ use std::time::Duration;
 
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use futures_util::{Sink, SinkExt as _, StreamExt as _};
-use porthole_shared::names::ConsoleKind;
 use porthole_shared::reason::Reason;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, copy, sink};
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
@@ -34,12 +33,9 @@ use tokio_tungstenite::tungstenite::error::Error;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message};
 use tokio_util::io::poll_read_buf;
 
-use super::inbound::{Idle, Inbound, Passed};
 use super::liveness::Liveness;
-use super::{MAX_CHUNK, Pings, end_of};
-use crate::rfb::NotFollowed;
-use crate::sessions::{Connection, Counters};
-use crate::tokens::Rights;
+use super::{Inbound, MAX_CHUNK, Pings, end_of};
+use crate::sessions::{Activity, Counters};
 
 /// How many bytes of frames are joined into one write to the console.
 const MAX_JOINED: usize = 64 * 1024;
@@ -58,25 +54,13 @@ thread_local! {
     static SCRATCH: RefCell<BytesMut> = RefCell::new(BytesMut::new());
 }
 
-/// How bytes are to be carried.
-#[derive(Debug)]
-pub struct Carriage {
-    /// What is spoken.
-    pub kind: ConsoleKind,
-    /// What the client may do.
-    pub rights: Rights,
-    /// Where bytes are counted.
+/// Where a relay writes down what goes on.
+#[derive(Debug, Clone, Default)]
+pub struct Meter {
+    /// Bytes, of this connection.
     pub counters: Arc<Counters>,
-    /// When the client is looked after.
-    pub pings: Pings,
-}
-
-impl Carriage {
-    /// As a session's connection says.
-    pub fn of(connection: &Connection, pings: Pings) -> Self {
-        let (kind, rights) = (connection.console().kind, connection.rights());
-        Self { kind, rights, counters: Arc::clone(connection.counters()), pings }
-    }
+    /// Input, of the session.
+    pub activity: Arc<Activity>,
 }
 
 /// One connection of a session.
@@ -84,9 +68,8 @@ impl Carriage {
 pub struct Relay<S, C> {
     socket: WebSocketStream<S>,
     console: C,
-    counters: Arc<Counters>,
     inbound: Inbound,
-    idle: Idle,
+    meter: Meter,
     liveness: Liveness,
     look: Pin<Box<Sleep>>,
     /// A ping is due and was not sent yet.
@@ -103,7 +86,7 @@ enum Stop {
     Empty,
     /// There may be more, but this turn has had its share.
     Enough,
-    /// This message is too large to be joined to the others.
+    /// This message is too large to be joined to the others, and goes on as it is.
     Large(Bytes),
     /// There will be none.
     End(Reason),
@@ -115,13 +98,10 @@ where
     C: AsyncRead + AsyncWrite + Unpin,
 {
     /// Between `socket` (from [`accept`](super::accept)) and `console`, whose writes must need no flush, as a socket's.
-    pub fn new(socket: WebSocketStream<S>, console: C, carriage: Carriage) -> Self {
-        let Carriage { kind, rights, counters, pings } = carriage;
-        let now = Instant::now();
-        let (inbound, idle, liveness) = (Inbound::new(kind, rights), Idle::new(rights, now), Liveness::new(pings, now));
-        let look = Box::pin(sleep_until(next_look(&liveness, &idle)));
-        let (held, ping, console_deaf) = (Bytes::new(), false, false);
-        Self { socket, console, counters, inbound, idle, liveness, look, ping, held, console_deaf }
+    pub fn new(socket: WebSocketStream<S>, console: C, inbound: Inbound, meter: Meter, pings: Pings) -> Self {
+        let liveness = Liveness::new(pings, Instant::now());
+        let look = Box::pin(sleep_until(liveness.next_look()));
+        Self { socket, console, inbound, meter, liveness, look, ping: false, held: Bytes::new(), console_deaf: false }
     }
 
     /// Carries bytes until the session ends: by client, by console ([`Reason::ConsoleClosed`]; the caller may know more),
@@ -174,11 +154,8 @@ where
             if self.liveness.is_stuck(now) {
                 return Err(Reason::ClientStuck);
             }
-            if self.idle.deadline().is_some_and(|deadline| deadline <= now) {
-                return Err(Reason::Idle);
-            }
             self.ping |= self.liveness.take_ping(now);
-            self.look.as_mut().reset(next_look(&self.liveness, &self.idle));
+            self.look.as_mut().reset(self.liveness.next_look());
         }
         Ok(moved || (self.ping && !self.liveness.is_blocked()))
     }
@@ -198,15 +175,22 @@ where
 
         scratch.clear();
         let stop = self.join_frames(cx, scratch);
-        self.pass(scratch, now)?;
+        let seen = self.inbound.see(scratch)?;
+        scratch.truncate(seen.passed);
+        let large = matches!(&stop, Stop::Large(message) if self.inbound.sees_input(message));
+        if seen.input || large {
+            self.meter.activity.note(now);
+        }
         let taken = self.write(cx, scratch);
         scratch.advance(taken);
         match stop {
             Stop::End(reason) => Err(reason),
+            Stop::Large(message) if scratch.is_empty() => {
+                self.held = message;
+                Ok(true)
+            }
             Stop::Large(message) => {
-                let message = self.pass_large(message, now)?;
-                self.held =
-                    if scratch.is_empty() { message } else { [scratch.as_ref(), message.as_ref()].concat().into() };
+                self.held = [scratch.as_ref(), message.as_ref()].concat().into();
                 Ok(true)
             }
             Stop::Empty | Stop::Enough => {
@@ -214,29 +198,6 @@ where
                 Ok(!self.held.is_empty() || matches!(stop, Stop::Enough))
             }
         }
-    }
-
-    /// Leaves of the bytes what the client may send.
-    fn pass(&mut self, bytes: &mut BytesMut, now: Instant) -> Result<(), Reason> {
-        let Passed { length, input } = self.inbound.pass(bytes).map_err(not_followed)?;
-        bytes.truncate(length);
-        if input {
-            self.idle.wake(now);
-        }
-        Ok(())
-    }
-
-    /// As [`Self::pass`]; what passes as it is is not copied.
-    fn pass_large(&mut self, message: Bytes, now: Instant) -> Result<Bytes, Reason> {
-        if self.inbound.changes_bytes() {
-            let mut copy = BytesMut::from(message.as_ref());
-            self.pass(&mut copy, now)?;
-            return Ok(copy.freeze());
-        }
-        if self.inbound.see(&message) {
-            self.idle.wake(now);
-        }
-        Ok(message)
     }
 
     /// Takes the frames that are there, for one write.
@@ -254,8 +215,8 @@ where
             self.liveness.hear();
             match message {
                 Message::Binary(bytes) => {
-                    self.counters.add_in(bytes.len());
-                    if bytes.len() >= LARGE {
+                    self.meter.counters.add_in(bytes.len());
+                    if bytes.len() >= LARGE && self.inbound.is_open() {
                         return Stop::Large(bytes);
                     }
                     // An empty message is no end of stream; it adds nothing.
@@ -306,7 +267,7 @@ where
             Poll::Ready(Ok(0) | Err(_)) => Err(Reason::ConsoleClosed),
             Poll::Ready(Ok(length)) => {
                 self.send(Message::Binary(scratch.split().freeze()))?;
-                self.counters.add_out(length);
+                self.meter.counters.add_out(length);
                 self.flush(cx, now)?;
                 Ok(true)
             }
@@ -327,17 +288,6 @@ where
     fn send(&mut self, message: Message) -> Result<(), Reason> {
         Pin::new(&mut self.socket).start_send(message).map_err(|error| end_of(&error))
     }
-}
-
-/// When there is something to decide about a client that does nothing.
-fn next_look(liveness: &Liveness, idle: &Idle) -> Instant {
-    idle.deadline().map_or(liveness.next_look(), |deadline| deadline.min(liveness.next_look()))
-}
-
-/// Who may only watch speaks what cannot be told from input: nothing more of it can pass.
-fn not_followed(error: NotFollowed) -> Reason {
-    tracing::info!(%error, "a read-only session ends");
-    Reason::Unsupported
 }
 
 async fn say_goodbye<S>(socket: &mut WebSocketStream<S>, reason: Reason) -> Result<(), Error>

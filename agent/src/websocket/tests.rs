@@ -1,6 +1,5 @@
 use super::*;
-use crate::sessions::Counters;
-use crate::tokens::Rights;
+use crate::sessions::{Activity, Counters};
 use futures_util::{SinkExt as _, StreamExt as _};
 use porthole_shared::names::ConsoleKind;
 use std::sync::Arc;
@@ -27,21 +26,22 @@ struct Session<S> {
     end: oneshot::Sender<Reason>,
     relay: JoinHandle<Reason>,
     counters: Arc<Counters>,
+    activity: Arc<Activity>,
 }
 
 /// With the client's raw bytes.
 async fn raw(pings: Pings, received: &[u8]) -> Session<DuplexStream> {
-    raw_with(ConsoleKind::Tcp, Rights::default(), pings, received).await
+    raw_of(Inbound::Everything, pings, received).await
 }
 
-async fn raw_with(kind: ConsoleKind, rights: Rights, pings: Pings, received: &[u8]) -> Session<DuplexStream> {
+async fn raw_of(inbound: Inbound, pings: Pings, received: &[u8]) -> Session<DuplexStream> {
     let (client, near) = duplex(16 * 1024);
     let (console, near_console) = UnixStream::pair().unwrap();
     let counters = Arc::new(Counters::default());
     let (end, ended) = oneshot::channel();
     let socket = accept(near, Bytes::copy_from_slice(received)).await;
-    let carriage = Carriage { kind, rights, counters: Arc::clone(&counters), pings };
-    let mut relay = Relay::new(socket, near_console, carriage);
+    let meter = Meter { counters: Arc::clone(&counters), ..Meter::default() };
+    let mut relay = Relay::new(socket, near_console, inbound, meter.clone(), pings);
     let relay = tokio::spawn(async move {
         // A dropped sender ends nothing.
         let ended = async {
@@ -54,18 +54,18 @@ async fn raw_with(kind: ConsoleKind, rights: Rights, pings: Pings, received: &[u
         relay.close(reason).await;
         reason
     });
-    Session { client, console, end, relay, counters }
+    Session { client, console, end, relay, counters, activity: meter.activity }
 }
 
 /// With a WebSocket client.
 async fn session(pings: Pings) -> Session<WebSocketStream<DuplexStream>> {
-    with(ConsoleKind::Tcp, Rights::default(), pings).await
+    session_of(Inbound::Everything, pings).await
 }
 
-async fn with(kind: ConsoleKind, rights: Rights, pings: Pings) -> Session<WebSocketStream<DuplexStream>> {
-    let Session { client, console, end, relay, counters } = raw_with(kind, rights, pings, b"").await;
+async fn session_of(inbound: Inbound, pings: Pings) -> Session<WebSocketStream<DuplexStream>> {
+    let Session { client, console, end, relay, counters, activity } = raw_of(inbound, pings, b"").await;
     let client = WebSocketStream::from_raw_socket(client, Role::Client, None).await;
-    Session { client, console, end, relay, counters }
+    Session { client, console, end, relay, counters, activity }
 }
 
 impl Session<WebSocketStream<DuplexStream>> {
@@ -350,7 +350,7 @@ async fn a_client_that_sends_but_does_not_read_is_noticed_and_costs_bounded_memo
 
 #[tokio::test]
 async fn a_console_that_does_not_read_holds_its_client_up_and_nothing_more() {
-    let Session { client, console, relay, counters, end } = raw(HASTY, b"").await;
+    let Session { client, console, relay, counters, end, activity: _ } = raw(HASTY, b"").await;
     let (mut reader, mut writer) = tokio::io::split(client);
     let flood = tokio::spawn(async move {
         let frame = masked(0x82, &[7; 100]);
@@ -419,50 +419,43 @@ async fn a_flood_does_not_keep_another_session_from_its_turn() {
     drain.abort();
 }
 
-const HELLO: &[u8] = b"RFB 003.008\n\x01\x01";
-const KEY: &[u8] = &[4, 1, 0, 0, 0, 0, 0, 0x61];
-const REQUEST: &[u8] = &[3, 1, 0, 0, 0, 0, 2, 128, 1, 224];
-
 #[tokio::test]
-async fn of_a_watcher_the_console_gets_no_input_in_whatever_pieces_it_comes() {
-    let rights = Rights { read_only: true, idle: None };
-    let mut session = with(ConsoleKind::Vnc, rights, QUIET).await;
-    // Larger than what is joined, so that it goes the other way.
-    let paste = [&[6, 0, 0, 0, 0, 1, 0, 0][..], &vec![b'x'; 65536]].concat();
-    for piece in [HELLO, KEY, REQUEST, &KEY[..3], &[&KEY[3..], REQUEST].concat(), &paste, REQUEST] {
-        session.send(binary(piece.to_vec())).await;
+async fn a_watchers_keys_stay_here_and_count_as_input() {
+    const HELLO: &[u8] = b"RFB 003.008\n\x01\x00";
+    const KEY: [u8; 8] = [4, 1, 0, 0, 0, 0, 0, 0x61];
+    const UPDATE: [u8; 10] = [3, 1, 0, 0, 0, 0, 2, 208, 1, 144];
+    let mut session = session_of(Inbound::new(ConsoleKind::Vnc, true), QUIET).await;
+    let began = session.activity.latest();
+    // Large enough to be passed on as it is, were it not looked into.
+    let many = KEY.repeat(8 * 1024);
+    for bytes in [HELLO, &KEY, &UPDATE, &many, &UPDATE] {
+        session.send(Message::Binary(Bytes::copy_from_slice(bytes))).await;
     }
-    let expected = [HELLO, REQUEST, REQUEST, REQUEST].concat();
-    assert_eq!(read(&mut session.console, expected.len()).await, expected);
-    session.send(Message::Close(None)).await;
-    let mut rest = Vec::new();
-    timeout(PATIENCE, session.console.read_to_end(&mut rest)).await.unwrap().unwrap();
-    assert!(rest.is_empty(), "{rest:?}");
+    let mut got = vec![0; HELLO.len() + 2 * UPDATE.len()];
+    timeout(PATIENCE, session.console.read_exact(&mut got)).await.unwrap().unwrap();
+    // A watcher's viewer is made to share.
+    assert_eq!(got, [b"RFB 003.008\n\x01\x01", &UPDATE[..], &UPDATE].concat());
+    assert!(session.activity.latest() >= began);
+    assert_eq!(session.counters.read().0, (HELLO.len() + KEY.len() + many.len() + 2 * UPDATE.len()) as u64);
 }
 
 #[tokio::test]
-async fn a_watcher_that_cannot_be_followed_is_ended() {
-    let rights = Rights { read_only: true, idle: None };
-    let mut session = with(ConsoleKind::Vnc, rights, QUIET).await;
-    session.send(binary(&b"RFB 003.003\n"[..])).await;
+async fn a_watcher_who_cannot_be_followed_is_told() {
+    let mut session = session_of(Inbound::new(ConsoleKind::Vnc, true), QUIET).await;
+    session.send(Message::Binary(Bytes::from_static(b"RFB 003.003\n"))).await;
     let (frame, reason) = session.farewell().await;
-    assert_eq!((u16::from(frame.code), reason), (Reason::Unsupported.close_code(), Reason::Unsupported));
+    assert_eq!((reason, u16::from(frame.code)), (Reason::Unsupported, 4501));
 }
 
 #[tokio::test]
-async fn who_does_nothing_is_ended_and_pixels_and_pongs_are_nothing() {
-    let idle = Some(porthole_shared::config::Duration::from_secs(1));
-    let mut session = with(ConsoleKind::Vnc, Rights { read_only: false, idle }, HASTY).await;
-    session.send(binary(HELLO)).await;
-    // The last thing that a person does; requests and pongs go on, and do not keep it.
-    session.send(binary(KEY)).await;
-    let started = tokio::time::Instant::now();
-    let reason = loop {
-        if let Message::Close(frame) = session.next().await {
-            break frame.unwrap();
-        }
-        session.send(binary(REQUEST)).await;
-    };
-    assert_eq!(reason.reason.as_str(), Reason::Idle.code());
-    assert!(started.elapsed() > Duration::from_millis(900), "{:?}", started.elapsed());
+async fn of_a_watcher_of_bytes_nothing_passes() {
+    let mut session = session_of(Inbound::new(ConsoleKind::Tcp, true), QUIET).await;
+    session.send(Message::Binary(vec![b'x'; 100_000].into())).await;
+    session.send(Message::Binary(Bytes::from_static(b"x"))).await;
+    session.console.write_all(b"hello").await.unwrap();
+    assert_eq!(session.next().await, Message::Binary(Bytes::from_static(b"hello")));
+    session.send(Message::Close(None)).await;
+    let mut got = Vec::new();
+    timeout(PATIENCE, session.console.read_to_end(&mut got)).await.unwrap().unwrap();
+    assert_eq!((got.len(), session.counters.read().0), (0, 100_001));
 }

@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 
 /// `GET`: what this node has.
 pub(crate) const CONSOLES: &str = "/v1/consoles";
-/// `POST`: makes a token. With `/ID`, `DELETE`: revokes it.
+/// `POST`: makes a token. `GET`: lists them. `DELETE`: revokes some; with `/ID`, that one.
 pub(crate) const TOKENS: &str = "/v1/tokens";
-/// `GET`: live sessions. With `/ID`, `DELETE`: ends one.
+/// `GET`: live sessions. `DELETE`: ends some; with `/ID`, that one.
 pub(crate) const SESSIONS: &str = "/v1/sessions";
 /// `POST`: signs with a new key from now on.
 pub(crate) const ROTATE: &str = "/v1/signing-keys/rotate";
@@ -82,12 +82,21 @@ pub(crate) struct Mint<'a> {
     /// For how many seconds it can be used for the first time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) ttl: Option<i64>,
+    /// For how many seconds after its longest session it is still known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) grace: Option<i64>,
     /// To watch only.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(crate) read_only: bool,
+    /// To take over.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) force: bool,
     /// After how many seconds without input a session ends.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) idle: Option<i64>,
+    /// After how many seconds a session ends.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) longest: Option<i64>,
     /// Who asks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) requestor: Option<&'a Requestor>,
@@ -112,6 +121,62 @@ pub(crate) struct Minted {
     pub(crate) url: String,
 }
 
+/// The answer to a `GET` of [`TOKENS`].
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Tokens {
+    /// Some of them.
+    pub(crate) tokens: Vec<Token>,
+    /// Where the list goes on.
+    #[serde(default)]
+    pub(crate) next: Option<String>,
+}
+
+/// A token in it.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Token {
+    /// Its id.
+    pub(crate) id: String,
+    /// What it is for.
+    pub(crate) console: TokenConsole,
+    /// What is spoken there.
+    pub(crate) kind: String,
+    /// Who asked for it.
+    #[serde(default)]
+    pub(crate) requestor: Option<String>,
+    /// How often, and by whom, it can be used.
+    pub(crate) policy: String,
+    /// To watch only.
+    #[serde(default)]
+    pub(crate) read_only: bool,
+    /// How often it was used.
+    pub(crate) uses: u64,
+    /// Until when it can be used for the first time.
+    pub(crate) redeem_by: String,
+    /// Until when it can be used at all.
+    pub(crate) expires: String,
+    /// Whether it can be used now.
+    pub(crate) usable: bool,
+    /// Why it is void.
+    #[serde(default)]
+    pub(crate) void_reason: Option<String>,
+}
+
+/// The console of a token.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct TokenConsole {
+    /// What it is called.
+    pub(crate) name: String,
+}
+
+/// What ended together.
+#[derive(Debug, Clone, Copy, Deserialize)]
+pub(crate) struct Ended {
+    /// How many tokens.
+    pub(crate) tokens: u64,
+    /// How many connections.
+    pub(crate) connections: u64,
+}
+
 /// The answer of [`SESSIONS`].
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct Sessions {
@@ -131,9 +196,6 @@ pub(crate) struct Session {
     /// Who asked for the link.
     #[serde(default)]
     pub(crate) requestor: Option<String>,
-    /// The viewer can only watch.
-    #[serde(default)]
-    pub(crate) read_only: bool,
     /// Where the viewer is.
     #[serde(default)]
     pub(crate) client_address: Option<String>,
@@ -148,6 +210,15 @@ pub(crate) struct Session {
     pub(crate) bytes_out: u64,
     /// How many connections it has now.
     pub(crate) connections: u64,
+    /// Its viewer may only watch.
+    #[serde(default)]
+    pub(crate) read_only: bool,
+    /// For how many seconds there was no input.
+    #[serde(default)]
+    pub(crate) idle_seconds: Option<u64>,
+    /// When it ends at the latest.
+    #[serde(default)]
+    pub(crate) until: Option<String>,
 }
 
 /// The answer of [`ROTATE`].

@@ -20,8 +20,8 @@ const KINDS: [&str; 6] = ["vnc", "novnc", "spice", "spice-html5", "serial", "tcp
 Examples:
   porthole url web-01
   porthole url web-01 --type spice
-  porthole url web-01 --read-only --idle 15m
   porthole url 7c5d4b9e-2f0a-4c1e-9d63-1f5a2b3c4d5e --policy once --ttl 2m
+  porthole url web-01 --read-only --idle 15m --longest 1h
   xdg-open \"$(porthole url web-01)\"
 
 Whoever has the link has the console: give it only to whom it is for.")]
@@ -42,12 +42,21 @@ pub(crate) struct Request {
     /// How long the link can be used for the first time [default: the configured length: 10m]
     #[arg(long, value_name = "LENGTH", value_parser = whole_seconds)]
     ttl: Option<Duration>,
-    /// To watch only: nothing that the viewer types or clicks reaches the guest
+    /// Let its holder watch only: keys, pointer and clipboard do not reach the guest (not with SPICE)
     #[arg(long)]
     read_only: bool,
-    /// End the session after this long without input [default: the configured length: never]
+    /// Let it take over a console that admits one viewer at a time and has one
+    #[arg(long)]
+    force: bool,
+    /// End a session that had no input for so long [default: the configured limit, if there is one]
     #[arg(long, value_name = "LENGTH", value_parser = whole_seconds)]
     idle: Option<Duration>,
+    /// End a session after so long [default: the configured length: 12h]
+    #[arg(long, value_name = "LENGTH", value_parser = whole_seconds)]
+    longest: Option<Duration>,
+    /// How long after its longest session the link is still known [default: the configured length: 60s]
+    #[arg(long, value_name = "LENGTH")]
+    grace: Option<Duration>,
     /// For whom it is; kept for the record
     #[arg(long, value_name = "WHO")]
     requestor: Option<Requestor>,
@@ -56,7 +65,7 @@ pub(crate) struct Request {
 /// The API counts in seconds.
 fn whole_seconds(text: &str) -> Result<Duration, String> {
     let length: Duration = text.parse().map_err(|error| format!("{error}"))?;
-    if length.as_seconds() > 0 { Ok(length) } else { Err("it needs at least a second".to_owned()) }
+    if length.as_seconds() > 0 { Ok(length) } else { Err("use a second at least".to_owned()) }
 }
 
 /// Makes it.
@@ -67,8 +76,11 @@ pub(super) fn run(request: &Request, agent: &Agent, output: Output) -> Result<()
         index: request.index,
         policy: request.policy,
         ttl: request.ttl.map(Duration::as_seconds),
+        grace: request.grace.map(Duration::as_seconds),
         read_only: request.read_only,
+        force: request.force,
         idle: request.idle.map(Duration::as_seconds),
+        longest: request.longest.map(Duration::as_seconds),
         requestor: request.requestor.as_ref(),
     };
     match agent.post::<Minted>(TOKENS, &mint) {

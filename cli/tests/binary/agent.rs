@@ -67,6 +67,54 @@ fn a_url_stands_alone_on_standard_output() {
     );
 }
 
+#[test]
+fn rights_are_asked_for_in_seconds() {
+    let agent = Stub::always(Reply::Json(201, minted()));
+    let rights = ["--read-only", "--force", "--idle", "15m", "--longest", "1h", "--grace", "0s"];
+    agent.run(&[&["url", "web-01"], &rights[..]].concat()).ok();
+    let body = json!({"console": "web-01", "read_only": true, "force": true, "idle": 900, "longest": 3600, "grace": 0});
+    assert_eq!(agent.seen(), [asked("POST /v1/tokens", body)]);
+}
+
+#[test]
+fn links_and_sessions_are_listed_and_ended_together() {
+    let token = json!({"id": WEB, "console": {"name": "web-01"}, "kind": "vnc", "requestor": "alice", "policy": "once",
+        "read_only": true, "uses": 0, "redeem_by": "2026-11-20T10:10:00Z", "expires": "2026-11-20T22:00:00Z",
+        "usable": false, "void_reason": "shut_off"});
+    let list = json!({"tokens": [token], "next": WEB});
+    let said = list.clone();
+    let agent = Stub::start(move |request| match request.line.split('?').next().unwrap() {
+        "GET /v1/tokens" => Reply::Json(200, said.clone()),
+        "GET /v1/sessions" => Reply::Json(200, json!({"sessions": []})),
+        _ => Reply::Json(200, json!({"tokens": 2, "connections": 1})),
+    });
+    let ran = agent.run(&["tokens", "list", "--requestor", "alice", "--all"]);
+    assert_eq!(ran.code, 0);
+    for words in [WEB, "web-01", "alice", "read-only", "shut_off", "2026-11-20T10:10:00Z"] {
+        assert!(ran.stdout.contains(words), "{words} is missing in: {}", ran.stdout);
+    }
+    assert_eq!(ran.stderr, format!("There are more: --after {WEB}\n"));
+    assert_eq!(agent.run(&["tokens", "list", "--json"]).ok().json(), list);
+    let revoked = agent.run(&["tokens", "revoke", "--requestor", "a b", "--keep-sessions"]).ok();
+    assert_eq!(revoked.stdout, "Tokens revoked: 2. Connections ended: 1.\n");
+    let killed = agent.run(&["sessions", "kill", "--console", "web-01"]).ok();
+    assert_eq!(killed.stdout, "Connections ended: 1. Tokens revoked: 2.\n");
+    agent.run(&["sessions", "--client", "::1", "--console", "web-01"]).ok();
+    let lines: Vec<String> = agent.seen().into_iter().map(|seen| seen.line).collect();
+    assert_eq!(
+        lines,
+        [
+            "GET /v1/tokens?requestor=alice&all=true&limit=100",
+            "GET /v1/tokens?limit=100",
+            "DELETE /v1/tokens?requestor=a%20b&keep_sessions=true",
+            "DELETE /v1/sessions?console=web-01",
+            "GET /v1/sessions?console=web-01&client=%3A%3A1",
+        ]
+    );
+    agent.run(&["tokens", "revoke"]).failed(2);
+    agent.run(&["sessions", "kill", WEB, "--console", "web-01"]).failed(2);
+}
+
 /// The console list, and one refusal for everything else.
 fn refusing(status: u16, code: &'static str, detail: &'static str) -> Stub {
     Stub::start(move |request| {

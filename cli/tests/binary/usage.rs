@@ -25,7 +25,7 @@ fn mistakes_are_usage_errors_that_name_what_is_allowed() {
         (vec!["url", "x", "--type", "rdp"], "spice-html5"),
         (vec!["url", "x", "--policy", "never"], "reusable"),
         (vec!["url", "x", "--ttl", "soon"], "number with a unit"),
-        (vec!["url", "x", "--ttl", "10ms"], "at least a second"),
+        (vec!["url", "x", "--ttl", "10ms"], "a second at least"),
         (vec!["url", "x", "--index", "256"], "256"),
         (vec!["sessions", "kill", "7"], "use a UUID"),
         (vec!["status", "--timeout", "x"], "number with a unit"),

@@ -80,8 +80,8 @@ pub(super) fn refusal<B>(head: &Response<B>) -> Result<Reason, InvalidAnswer> {
     })
 }
 
-/// What only an edge can know, and what only ends sessions, is not an agent's refusal. A token whose session an
-/// operator killed, or that has reached its limit, may be refused with just that.
+/// What only an edge can know, and what only ends sessions, is not an agent's refusal. A token whose guest has
+/// stopped or moved, or whose session an operator killed or has reached a limit, may be refused with just that.
 const fn may_be_an_agents(reason: Reason) -> bool {
     match reason {
         Reason::BadRequest
@@ -103,6 +103,13 @@ const fn may_be_an_agents(reason: Reason) -> bool {
         | Reason::Full
         | Reason::Draining
         | Reason::Internal
+        | Reason::ConsoleClosed
+        | Reason::ShutOff
+        | Reason::Destroyed
+        | Reason::Crashed
+        | Reason::Saved
+        | Reason::Failed
+        | Reason::Migrated
         | Reason::Killed
         | Reason::LimitReached
         | Reason::Idle
@@ -115,13 +122,6 @@ const fn may_be_an_agents(reason: Reason) -> bool {
         | Reason::UnknownNode
         | Reason::AgentUnreachable
         | Reason::AgentInvalid
-        | Reason::ConsoleClosed
-        | Reason::ShutOff
-        | Reason::Destroyed
-        | Reason::Crashed
-        | Reason::Saved
-        | Reason::Failed
-        | Reason::Migrated
         | Reason::Superseded
         | Reason::EdgeDraining
         | Reason::AgentRestarted

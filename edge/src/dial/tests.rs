@@ -70,7 +70,8 @@ async fn an_agents_refusal_is_passed_on_by_its_code() {
         ("503 x", "draining", Reason::Draining),
         // A status that is another reason's, a reason that is no refusal, none of an agent's, or none at all.
         ("403 Forbidden", "expired", Reason::AgentInvalid),
-        ("409 Conflict", "shut_off", Reason::AgentInvalid),
+        ("409 Conflict", "shut_off", Reason::ShutOff),
+        ("409 Conflict", "superseded", Reason::AgentInvalid),
         ("403 Forbidden", "origin_refused", Reason::AgentInvalid),
         ("401 Unauthorized", "<script>", Reason::AgentInvalid),
         ("200 OK", "expired", Reason::AgentInvalid),

@@ -6,7 +6,7 @@ use porthole_tests::libvirt::PrivateLibvirt;
 use porthole_tests::ports::free_port;
 use porthole_tests::rfb;
 use porthole_tests::stack::Stack;
-use porthole_tests::wait::{PATIENCE, eventually_some};
+use porthole_tests::wait::{PATIENCE, eventually, eventually_some};
 use porthole_tests::ws::Answer;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpListener;
@@ -76,10 +76,13 @@ async fn a_link_waits_for_its_guest_and_its_host() {
     // Switched off between mint and open.
     let link = once(guest.name()).await;
     guest.destroy().await;
-    assert_eq!(refusal(&stack.upgrade(&link)).await, refused(409, "not_running"));
+    eventually(PATIENCE, "the link to be void", async || {
+        refusal(&stack.upgrade(&link)).await == refused(409, "destroyed")
+    })
+    .await;
     assert_eq!(stack.agent.try_mint(&guest).await.unwrap_err().code, "not_running");
     guest.boot().await.unwrap();
-    assert_shows_a_guest(&stack, &link).await;
+    assert_shows_a_guest(&stack, &once(guest.name()).await).await;
 
     // Paused: its screen is there all the same.
     let link = once(guest.name()).await;

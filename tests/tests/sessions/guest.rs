@@ -8,7 +8,7 @@ use porthole_tests::stack::Stack;
 use porthole_tests::wait::{PATIENCE, eventually};
 use porthole_tests::ws::WsClient;
 
-use crate::support::{closed, ended, handshake, row, view};
+use crate::support::{closed, ended, row, view};
 
 #[tokio::test]
 async fn a_guest_that_stops_ends_its_sessions_and_says_how() {
@@ -46,8 +46,10 @@ async fn stops(
         ended(&stack.agent, link, reason).await;
     }
     guest.wait_for_state("shut off").await;
-    let refused = stack.upgrade(&unused).send().await.unwrap().refusal();
-    assert_eq!(refused, (409, "not_running".to_owned()), "after {reason}");
+    eventually(PATIENCE, format!("the link to be void ({reason})"), async || {
+        stack.upgrade(&unused).send().await.unwrap().refusal() == (409, reason.to_owned())
+    })
+    .await;
     let refused = stack.agent.try_mint(guest).await.unwrap_err();
     assert_eq!((refused.status, refused.code.as_str()), (409, "not_running"), "after {reason}");
 
@@ -55,9 +57,9 @@ async fn stops(
     viewer.full_frame().await.unwrap_or_else(|error| panic!("the other guest's session after {reason}: {error:#}"));
     assert_eq!(row(&stack.agent, link).await.ended, None);
 
-    // The refusal did not use the link up: it opens the guest once that runs again.
+    // Once it runs again, a new link opens it.
     guest.boot().await.unwrap();
-    let mut viewer = handshake(stack.upgrade(&unused).open().await).await;
+    let (_, mut viewer) = view(stack, guest).await;
     assert_eq!(viewer.full_frame().await.unwrap(), guest.screenshot().await.unwrap());
 }
 

@@ -10,7 +10,6 @@
 //! | `migration` | a guest that moves |
 //! | `clients` | clients that misbehave, vanish or do not read |
 //! | `external` | consoles without libvirt |
-//! | `rights` | watching only, idle limits |
 //! | `spice` | a session of several connections |
 
 mod agent;
@@ -21,7 +20,6 @@ mod guest;
 mod libvirtd;
 mod migration;
 mod operator;
-mod rights;
 mod spice;
 mod support;
 mod wedged;

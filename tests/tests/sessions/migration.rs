@@ -100,8 +100,11 @@ async fn a_moving_guest_is_not_opened_and_its_sessions_end_with_it() {
     }
 
     // It is not here any more; there it is.
-    let refused = stack.edge.upgrade(&link.url).bound(&secret).send().await.unwrap().refusal();
-    assert_eq!(refused, (409, "not_running".to_owned()));
+    eventually(PATIENCE, "the link to be void", async || {
+        let refused = stack.edge.upgrade(&link.url).bound(&secret).send().await.unwrap().refusal();
+        refused == (409, "migrated".to_owned())
+    })
+    .await;
     let refused = stack.agent.try_mint(&guest).await.unwrap_err();
     assert_eq!((refused.status, refused.code.as_str()), (409, "not_running"));
     let link = there.mint(&guest).await;

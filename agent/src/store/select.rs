@@ -1,0 +1,130 @@
+//! Tokens by what they have in common: listed, and made void together.
+
+use porthole_shared::clock::UnixTime;
+use porthole_shared::names::{ConsoleSource, ConsoleUuid, Requestor, TokenId};
+use porthole_shared::reason::Reason;
+use sqlx::sqlite::{SqliteArguments, SqliteRow};
+use sqlx::{Sqlite, query::Query};
+
+use super::convert::{time, value};
+use super::tokens::record;
+use super::{Error, Store, TokenRecord, failed};
+use crate::hypervisor::NameOrUuid;
+use crate::sessions::Selector;
+
+/// A token in a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedToken {
+    /// Its row.
+    pub record: TokenRecord,
+    /// When it was made.
+    pub created: UnixTime,
+    /// When it was first used.
+    pub first_used: Option<UnixTime>,
+}
+
+/// Part of a list of tokens.
+#[derive(Debug, Clone, Default)]
+pub struct TokenPage {
+    /// Which.
+    pub which: Selector,
+    /// Also those that open nothing any more.
+    pub all: bool,
+    /// Only those behind this one; lists are in the order of ids.
+    pub after: Option<TokenId>,
+    /// At most so many.
+    pub limit: u32,
+}
+
+/// The condition that a [`Selector`] makes, with placeholders 1 to 3 from [`bound`].
+macro_rules! selecting {
+    ($before:literal, $after:literal) => {
+        concat!(
+            $before,
+            " WHERE (?1 IS NULL OR uuid = ?1) AND (?2 IS NULL OR name = ?2) AND (?3 IS NULL OR requestor = ?3) ",
+            $after
+        )
+    };
+}
+
+/// The rules of [`judge`](crate::tokens::judge) for a client that has the right secret.
+const LIST: &str = selecting!(
+    "SELECT *, boot_id = ?4 AS this_boot FROM tokens",
+    "AND (?7 IS NULL OR id > ?7)
+     AND (?5 OR (revoked IS NULL AND expires > ?6 AND boot_id = ?4 AND CASE
+        WHEN uses > 0 AND policy = 'bound' THEN bind_hash IS NOT NULL
+        WHEN uses > 0 AND policy = 'once' THEN FALSE
+        ELSE redeem_by > ?6 END))
+     ORDER BY id LIMIT ?8"
+);
+
+const REVOKE: &str = selecting!(
+    "UPDATE tokens SET revoked = ?4, void_reason = ?5",
+    "AND revoked IS NULL AND expires > ?4 AND boot_id = ?6 AND (NOT ?7 OR uses > 0)"
+);
+
+fn bound(statement: &'static str, which: &Selector) -> Query<'static, Sqlite, SqliteArguments> {
+    let (uuid, name) = match &which.console {
+        Some(NameOrUuid::Uuid(uuid)) => (Some(uuid.to_string()), None),
+        Some(NameOrUuid::Name(name)) => (None, Some(name.as_str().to_owned())),
+        None => (None, None),
+    };
+    let requestor = which.requestor.as_ref().map(Requestor::as_str).map(str::to_owned);
+    sqlx::query(statement).bind(uuid).bind(name).bind(requestor)
+}
+
+impl Store {
+    /// Some tokens, in the order of their ids.
+    pub async fn tokens(&self, page: &TokenPage, now: UnixTime) -> Result<Vec<ListedToken>, Error> {
+        let rows = bound(LIST, &page.which)
+            .bind(self.boot_id.to_string())
+            .bind(page.all)
+            .bind(now.0)
+            .bind(page.after.map(|id| id.to_string()))
+            .bind(page.limit)
+            .fetch_all(&self.readers)
+            .await
+            .map_err(failed("listing tokens"))?;
+        rows.iter().map(listed).collect()
+    }
+
+    /// Withdraws all that are meant, or those of them that ever opened a session; how many could still have been used.
+    pub async fn revoke_all_of(&self, which: &Selector, only_used: bool, now: UnixTime) -> Result<u64, Error> {
+        let operation = "withdrawing tokens";
+        let mut write = self.write(operation).await?;
+        let done = bound(REVOKE, which)
+            .bind(now.0)
+            .bind(Reason::Revoked.code())
+            .bind(self.boot_id.to_string())
+            .bind(only_used)
+            .execute(&mut *write)
+            .await
+            .map_err(failed(operation))?;
+        write.commit().await.map_err(failed(operation))?;
+        Ok(done.rows_affected())
+    }
+
+    /// Makes the tokens of a domain void that were made until now; how many there were.
+    pub async fn void_domain(&self, uuid: ConsoleUuid, reason: Reason, now: UnixTime) -> Result<u64, Error> {
+        let operation = "voiding a domain's tokens";
+        let mut write = self.write(operation).await?;
+        let done = sqlx::query(
+            "UPDATE tokens SET revoked = ?1, void_reason = ?2 \
+             WHERE uuid = ?3 AND source = ?4 AND revoked IS NULL AND created <= ?1",
+        )
+        .bind(now.0)
+        .bind(reason.code())
+        .bind(uuid.to_string())
+        .bind(ConsoleSource::Libvirt.as_str())
+        .execute(&mut *write)
+        .await
+        .map_err(failed(operation))?;
+        write.commit().await.map_err(failed(operation))?;
+        Ok(done.rows_affected())
+    }
+}
+
+fn listed(row: &SqliteRow) -> Result<ListedToken, Error> {
+    let first_used: Option<i64> = value(row, "first_used")?;
+    Ok(ListedToken { record: record(row)?, created: time(row, "created")?, first_used: first_used.map(UnixTime) })
+}

@@ -1,0 +1,14 @@
+//! What a link allows, and what takes that away, on the real stack.
+//!
+//! | module | what |
+//! |---|---|
+//! | `watching` | read-only links: pixels come, input does not arrive |
+//! | `limits` | idleness, the link's expiry, shares of the host |
+//! | `together` | links and sessions ended by console or requestor |
+//! | `domains` | what a guest's end does to its links |
+
+mod domains;
+mod limits;
+mod support;
+mod together;
+mod watching;
