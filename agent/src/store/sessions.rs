@@ -64,7 +64,6 @@ pub(super) async fn open(
         console: token.console,
         name: token.name.clone(),
         requestor: token.requestor.clone(),
-        rights: token.rights,
         client_address: wanted.client.address.to_string(),
         edge: wanted.edge.clone(),
         started,
