@@ -79,6 +79,7 @@ async fn a_link_that_only_watches_takes_no_keys() {
     browser.open(&stack.mint(Mint::from(guest).field("read_only", true)).await.url).await;
     browser.until("connected").await;
     until_status(browser, "Connected, read-only").await;
+    assert!(!browser.is_shown("#hint").await, "nothing is said of keys that go to the guest");
     browser.show("read-only").await;
     browser.click("#screen canvas").await;
     browser.write("secret").await;

@@ -164,7 +164,8 @@ export function controls(viewer, view, settings) {
             setViewOnly(viewOnly);
             setDrag(false);
             viewer.focus();
-            if (!viewOnly && first()) toast(TOUCH.matches ? TOUCH_HINT : HINT, HINT_LENGTH);
+            const watches = viewOnly || view.about?.readOnly === true;
+            if (!watches && first()) toast(TOUCH.matches ? TOUCH_HINT : HINT, HINT_LENGTH);
         },
         /** It is gone. */
         gone() {
