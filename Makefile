@@ -94,7 +94,7 @@ unit: root build guest browser ## all tests, without lint
 
 # Release builds, as they are shipped.
 bench: root deps web guest browser ## measure (release builds); ARGS='--json --rounds 20'
-	cargo build --release --workspace --locked
+	@cargo build --release --workspace --locked
 	@$(SUDO) target/release/bench $(ARGS)
 
 # All of the stack. It does without the Linux guest, if that cannot be had: its build then says why.

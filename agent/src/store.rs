@@ -100,6 +100,20 @@ pub enum OpenError {
     CloseLeftOpen(#[source] Error),
 }
 
+/// SQLite's primary result code where a write finds no room.
+const SQLITE_FULL: i32 = 13;
+/// Its extended code where the index of the write-ahead log cannot grow, which is for the same reason.
+const SQLITE_IOERR_SHMSIZE: i32 = 10 | (19 << 8);
+
+impl Error {
+    /// Whether there is no room on the disk: this ends by itself once somebody makes some.
+    pub fn is_full(&self) -> bool {
+        let Self::Sqlite { source: sqlx::Error::Database(error), .. } = self else { return false };
+        let code: Option<i32> = error.code().and_then(|code| code.parse().ok());
+        code.is_some_and(|code| code & 0xff == SQLITE_FULL || code == SQLITE_IOERR_SHMSIZE)
+    }
+}
+
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
 impl Store {

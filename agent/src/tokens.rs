@@ -28,6 +28,7 @@ use porthole_shared::names::{ConsoleId, ConsoleName, ConsoleUuid, EdgeName, Node
 use porthole_shared::reason::Reason;
 use porthole_shared::token::{self, KeyId, MalformedToken, TokenHash, VerifyError};
 use porthole_shared::tunnel::{ClientFacts, Inspection, Presented};
+use tokio::sync::oneshot;
 use tokio_util::task::TaskTracker;
 
 pub use self::config::Config;
@@ -198,17 +199,20 @@ impl Tokens {
             edge: edge.clone(),
         };
         let recorder = self.0.recorder.clone();
+        let (answer, answered) = oneshot::channel();
         // A task of its own, because a client that leaves in mid-statement must not leave a row open: the answer that
-        // nobody takes any more is dropped, and closes it.
-        let transaction = self.0.recorder.tasks.spawn(async move {
-            let outcome = recorder.store.redeem(&wanted).await.map_err(|error| internal(&error))?;
-            let facts = outcome?;
-            let row = OpenRow::new(facts.id, recorder);
-            let longest = Duration::from_secs(u64::try_from(facts.until.0.saturating_sub(now.0)).unwrap_or(0));
-            Ok(Redeemed { facts, longest, row })
-        });
-        transaction.await.unwrap_or_else(|error| {
-            tracing::error!(%error, "redeeming a token was cut off");
+        // nobody takes any more is dropped, and closes it. It is dropped within the task, so that whoever waits for the
+        // last task waits for what that begins, too.
+        drop(self.0.recorder.tasks.spawn(async move {
+            let redeemed = recorder.store.redeem(&wanted).await.map_err(|error| internal(&error)).flatten();
+            drop(answer.send(redeemed.map(|facts| {
+                let row = OpenRow::new(facts.id, recorder);
+                let longest = Duration::from_secs(u64::try_from(facts.until.0.saturating_sub(now.0)).unwrap_or(0));
+                Redeemed { facts, longest, row }
+            })));
+        }));
+        answered.await.unwrap_or_else(|_gone| {
+            tracing::error!("redeeming a token was cut off");
             Err(Reason::Internal)
         })
     }

@@ -3,14 +3,16 @@
 //   dist/vnc.html vnc_auto.html console.html index.html   the pages
 //   dist/assets/page.HASH.js page.HASH.css                our own code and style
 //   dist/vendor/novnc/rfb.HASH.js LICENSE.txt …           noVNC, in a file of its own, with its licences
+//   *.gz                                                  each of them packed, which an edge sends to who takes it
 //
 // Names carry a hash of what is in the file, so that browsers keep them for good; the pages, whose names are fixed, say
 // which ones are current. Built aside and moved into place: an edge that serves meanwhile never sees half of it.
 
 import { createHash } from "node:crypto";
-import { cp, mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { cp, mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { gzipSync } from "node:zlib";
 import { build } from "esbuild";
 
 const root = fileURLToPath(new URL(".", import.meta.url));
@@ -85,5 +87,17 @@ for (const [page, source] of Object.entries(pages)) {
     );
 }
 
-await rm(dist, { recursive: true, force: true });
+// Smaller ones fit into one packet as they are.
+for (const each of await readdir(next, { recursive: true, withFileTypes: true })) {
+    if (!each.isFile() || !/\.(js|css|html|svg)$/.test(each.name)) continue;
+    const path = join(each.parentPath ?? each.path, each.name);
+    const plain = await readFile(path);
+    if (plain.length > 1024) await writeFile(`${path}.gz`, gzipSync(plain, { level: 9 }));
+}
+
+// The old one goes last: an edge finds one or the other.
+const old = join(root, "dist.old");
+await rm(old, { recursive: true, force: true });
+await rename(dist, old).catch(() => {});
 await rename(next, dist);
+await rm(old, { recursive: true, force: true });

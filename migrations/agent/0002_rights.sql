@@ -1,10 +1,5 @@
--- What a token allows, and why one that is void is void. A row of an earlier release allows what all did then.
+-- What a token's holder may do, decided when it is made.
 
 ALTER TABLE tokens ADD COLUMN read_only INTEGER NOT NULL DEFAULT 0 CHECK (read_only IN (0, 1));
-ALTER TABLE tokens ADD COLUMN force INTEGER NOT NULL DEFAULT 0 CHECK (force IN (0, 1));
-ALTER TABLE tokens ADD COLUMN idle INTEGER CHECK (idle > 0);        -- seconds without input after which a session ends
-ALTER TABLE tokens ADD COLUMN longest INTEGER CHECK (longest > 0);  -- seconds that a session may last
-ALTER TABLE tokens ADD COLUMN void_reason TEXT;                     -- with `revoked`: what a later use is told
-
--- For the end of a domain: only what is not void yet is looked for.
-CREATE INDEX tokens_by_console ON tokens (uuid) WHERE revoked IS NULL;
+-- Seconds without input after which a session ends; null for never.
+ALTER TABLE tokens ADD COLUMN idle INTEGER CHECK (idle IS NULL OR idle > 0);

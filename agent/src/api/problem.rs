@@ -85,8 +85,19 @@ impl From<MintError> for Problem {
                 Self::reason(Reason::NoSuchKind, error.to_string())
             }
             MintError::NoUrl { .. } => Self::new(StatusCode::CONFLICT, "no_base_url", error.to_string()),
-            MintError::Length { .. } | MintError::Grace { .. } | MintError::SpiceOnce | MintError::SpiceReadOnly => {
-                Self::bad_request(error.to_string())
+            MintError::Length { .. }
+            | MintError::Grace { .. }
+            | MintError::SpiceOnce
+            | MintError::SpiceReadOnly
+            | MintError::CannotRecord => Self::bad_request(error.to_string()),
+            MintError::Store(ref cause) if cause.is_full() => {
+                tracing::error!(error = chain(&error), "no token can be made until there is room");
+                Self::new(
+                    StatusCode::INSUFFICIENT_STORAGE,
+                    "disk_full",
+                    "the token was not made, because there is no room on the disk of [node] state_dir: make some, then ask \
+                     again; sessions go on meanwhile",
+                )
             }
             MintError::Sign(_) | MintError::Store(_) => Self::internal(&error),
         }

@@ -210,6 +210,19 @@ async fn a_session_ends_at_its_longest_duration_however_often_it_reconnects() {
 }
 
 #[tokio::test]
+async fn a_clock_that_is_set_back_makes_no_session_longer() {
+    let fixture = Fixture::new().await;
+    let (token, mine) = (fixture.mint(Policy::Bound).await.token, secret());
+    let first = fixture.connect(&token, Some(&mine)).await.unwrap();
+    fixture.clock.advance(-100_000);
+    let again = fixture.connect(&token, Some(&mine)).await.unwrap();
+    assert!(again.deadline.duration_since(Instant::now()).as_secs() < LONGEST);
+    drop((first, again));
+    fixture.settle().await;
+    assert_eq!(fixture.store.open_sessions().await, 0, "an end before the beginning is one, too");
+}
+
+#[tokio::test]
 async fn places_are_limited_in_all_and_per_console_and_freed() {
     let config = Config { max: 3, max_per_console: 2, ..Config::default() };
     let fixture = Fixture::with(Hypervisor::none(), &config).await;

@@ -57,7 +57,8 @@ pub(super) async fn open(
         (wanted.new_session, wanted.now, 0, 0)
     };
     let longest = token.rights.longest.map_or(wanted.longest_session, |longest| longest.min(wanted.longest_session));
-    let until = started.plus(longest).min(token.state.expires);
+    // Should the clock have been set back since it began, it does not last longer for that.
+    let until = started.min(wanted.now).plus(longest).min(token.state.expires);
     Ok(SessionFacts {
         id,
         token: token.id,

@@ -106,6 +106,9 @@ pub enum MintError {
          or leave read_only out"
     )]
     SpiceReadOnly,
+    /// Not in this release. A link that should be recorded and is not would be worse than none.
+    #[error("this release cannot record sessions: leave `record` out")]
+    CannotRecord,
     /// There is no page for it.
     #[error("there is no base URL for {kind} consoles: set `{kind}` in [urls] of the agent's configuration")]
     NoUrl {

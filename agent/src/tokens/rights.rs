@@ -27,6 +27,8 @@ pub struct RightsWanted {
     pub read_only: bool,
     /// To take over.
     pub force: bool,
+    /// To have what is shown recorded, which no agent of this release can.
+    pub record: bool,
     /// End a session that has no input for so long.
     pub idle: Option<Duration>,
     /// End a session after so long.
@@ -36,12 +38,17 @@ pub struct RightsWanted {
 impl RightsWanted {
     /// What is granted on a console of this kind, or why nothing is.
     pub(super) fn grant(self, kind: ConsoleKind, lengths: &Lengths) -> Result<Rights, MintError> {
-        let Self { read_only, force, idle, longest } = self;
+        let Self { read_only, force, record, idle, longest } = self;
+        if record {
+            return Err(MintError::CannotRecord);
+        }
         if read_only && kind == ConsoleKind::Spice {
             return Err(MintError::SpiceReadOnly);
         }
         let longest = longest.map(|asked| within("session length (`longest`)", asked, lengths.longest)).transpose()?;
-        let idle = idle.map(|asked| within("idle limit", asked, lengths.longest_idle())).transpose()?.or(lengths.idle);
+        let idle = idle.map(|asked| within("idle limit", asked, lengths.longest_idle())).transpose()?;
+        // Who may only watch has nothing to do, and would always be idle.
+        let idle = idle.or(lengths.idle.filter(|_| !read_only));
         Ok(Rights {
             read_only,
             force,
@@ -79,9 +86,18 @@ mod tests {
     }
 
     #[test]
+    fn who_only_watches_is_idle_only_if_that_was_asked_for() {
+        let watching = RightsWanted { read_only: true, ..RightsWanted::default() };
+        assert_eq!(watching.grant(ConsoleKind::Vnc, &LENGTHS).unwrap().idle, None);
+        let limited = RightsWanted { idle: Some(Duration::from_secs(60)), ..watching };
+        assert_eq!(limited.grant(ConsoleKind::Vnc, &LENGTHS).unwrap().idle, Some(60));
+    }
+
+    #[test]
     fn lengths_are_kept_within_their_bounds() {
         let seconds = |count| Some(Duration::from_secs(count));
-        let wanted = RightsWanted { read_only: true, force: true, idle: seconds(1800), longest: seconds(3600) };
+        let wanted =
+            RightsWanted { read_only: true, force: true, record: false, idle: seconds(1800), longest: seconds(3600) };
         let granted = wanted.grant(ConsoleKind::Tcp, &LENGTHS).unwrap();
         assert_eq!(granted, Rights { read_only: true, force: true, idle: Some(1800), longest: Some(3600) });
         for (wanted, expected) in [
@@ -97,6 +113,15 @@ mod tests {
         let unbounded = Lengths { longest_idle: None, ..LENGTHS };
         assert!(RightsWanted { idle: seconds(3600), ..wanted }.grant(ConsoleKind::Vnc, &unbounded).is_ok());
         assert!(RightsWanted { idle: seconds(3601), ..wanted }.grant(ConsoleKind::Vnc, &unbounded).is_err());
+    }
+
+    #[test]
+    fn nothing_is_recorded_yet_and_nobody_is_told_otherwise() {
+        let wanted = RightsWanted { record: true, ..RightsWanted::default() };
+        for kind in ConsoleKind::ALL {
+            let error = wanted.grant(kind, &LENGTHS).unwrap_err().to_string();
+            assert!(error.contains("cannot record"), "{error}");
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use http::header::{ALLOW, CONTENT_TYPE, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
-use porthole_shared::names::EdgeName;
+use porthole_shared::names::{ConsoleSource, EdgeName};
 use porthole_shared::reason::Reason;
 use porthole_shared::tls::NotAnEdge;
 use porthole_shared::tunnel::{
@@ -80,9 +80,13 @@ async fn inspect(link: &Link, edge: &EdgeName, request: &Request<Incoming>) -> R
     let presented = Presented::read(request.headers()).map_err(|error| malformed(error, edge))?;
     let services = &link.server.services;
     let examined = services.tokens.examine(&presented).await?;
-    // A page cannot see why its upgrade is refused, so what would refuse it is looked for here: not all of it can be
-    // known without opening the console, but whether its owner runs can.
+    // A page cannot see why its upgrade is refused, so what would refuse it is looked for here: whatever can be known
+    // without opening the console. The place is free again at once.
+    drop(services.sessions.reserve(&examined, &presented.client, edge)?);
     let console = examined.console();
+    if console.source == ConsoleSource::Libvirt && services.consoles.hypervisor().is_migrating(console.uuid).await {
+        return Err(Reason::Migrating);
+    }
     let looked = timeout(OPEN_PATIENCE, services.consoles.console(&console)).await;
     looked.map_err(|_elapsed| Reason::Unreachable)?.map_err(|error| error.reason())?;
     to_json(&examined.inspection())

@@ -1,13 +1,15 @@
 //! The pages: files below `web_root`, and nothing else of the file system.
 //!
 //! There are no redirects and no listings: a path ending in `/` is its `index.html`, a name without a dot is that page
-//! (`/console` is `console.html`), any other path is that file or nothing. Hidden files are not served, and a symbolic link only where it stays below the root.
+//! (`/console` is `console.html`), any other path is that file or nothing. Hidden files are not served, and a symbolic
+//! link only where it stays below the root. A packed copy beside a file is sent to those who take it.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use http::header::{
-    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderValue, LAST_MODIFIED,
+    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderValue,
+    LAST_MODIFIED, VARY,
 };
 use http::{Method, Response, StatusCode, request};
 use http_body_util::{BodyExt as _, StreamBody};
@@ -21,6 +23,7 @@ use super::public::FrameAncestors;
 mod freshness;
 mod kind;
 mod lookup;
+mod packed;
 mod path;
 
 use lookup::Found;
@@ -67,9 +70,10 @@ impl Files {
         let content_type = kind::content_type(&relative);
         let cache_control = freshness::cache_control(&relative);
         let root = self.root.clone();
-        // Three short calls on a file system that may be slow: off the threads that relay.
-        let found = tokio::task::spawn_blocking(move || lookup::find(&root, &relative)).await.ok()?;
-        let Found { file, length, stamp } = match found {
+        let packed = packed::is_taken_by(&head.headers);
+        // A few short calls on a file system that may be slow: off the threads that relay.
+        let found = tokio::task::spawn_blocking(move || lookup::find(&root, &relative, packed)).await.ok()?;
+        let Found { file, length, stamp, packed } = match found {
             Ok(found) => found?,
             Err(error) => {
                 tracing::warn!(%error, "a file below web_root cannot be read");
@@ -83,7 +87,11 @@ impl Files {
         if !unchanged {
             headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
             headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+            if packed {
+                headers.insert(CONTENT_ENCODING, HeaderValue::from_static(packed::ENCODING));
+            }
         }
+        headers.insert(VARY, HeaderValue::from_static("accept-encoding"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static(cache_control));
         headers.insert(CONTENT_SECURITY_POLICY, self.policy.clone());
         answer::harden(headers);

@@ -2,7 +2,13 @@
 
 use crate::support::{Client, Edge, Setup};
 
-const PAGES: &[(&str, &str)] = &[("vnc_auto.html", "<!DOCTYPE html>vnc"), ("core/rfb.js", "export {}")];
+const PAGES: &[(&str, &str)] = &[
+    ("index.html", "<!DOCTYPE html>index"),
+    ("vnc_auto.html", "<!DOCTYPE html>vnc"),
+    ("console.html", "<!DOCTYPE html>console"),
+    ("core/rfb.js", "export {}"),
+    ("core/rfb.js.gz", "packed"),
+];
 
 async fn get(edge: &Edge, target: &str) -> (crate::support::Answer, String) {
     let mut client = Client::connect(edge).await;
@@ -31,6 +37,51 @@ async fn pages_come_from_the_root_with_their_policy() {
         assert_eq!((answer.status, answer.field("location")), (404, None), "{target}");
         assert!(body.contains("There is no such page."));
     }
+}
+
+#[tokio::test]
+async fn a_page_needs_no_html_in_its_address() {
+    let edge = Edge::start(Setup { pages: PAGES, ..Setup::default() }).await;
+    for (target, body) in [
+        ("/console?token=a.b.c", "<!DOCTYPE html>console"),
+        ("/", "<!DOCTYPE html>index"),
+        ("/index", "<!DOCTYPE html>index"),
+    ] {
+        let (answer, page) = get(&edge, target).await;
+        assert_eq!((answer.status, &*page), (200, body), "{target}");
+        assert_eq!(answer.field("content-type"), Some("text/html; charset=utf-8"), "{target}");
+    }
+    for target in ["/api", "/console/", "/core/rfb", "/.console"] {
+        assert_eq!(get(&edge, target).await.0.status, 404, "{target}");
+    }
+}
+
+#[tokio::test]
+async fn a_browser_gets_files_packed() {
+    let edge = Edge::start(Setup { pages: PAGES, ..Setup::default() }).await;
+    let mut client = Client::connect(&edge).await;
+    let request = "GET /core/rfb.js HTTP/1.1\r\nHost: edge.example\r\nAccept-Encoding: gzip, deflate, br\r\n\r\n";
+    let answer = client.ask(request).await;
+    assert_eq!((answer.field("content-encoding"), &*client.body(&answer).await), (Some("gzip"), "packed"));
+}
+
+#[tokio::test]
+async fn pages_are_told_every_reason() {
+    let edge = Edge::start(Setup::default()).await;
+    let (answer, body) = get(&edge, "/api/reasons").await;
+    assert_eq!((answer.status, answer.field("content-type")), (200, Some("application/json")));
+    assert_eq!(answer.field("cache-control"), Some("public, max-age=300"));
+    assert_eq!(answer.field("x-content-type-options"), Some("nosniff"));
+    let table: serde_json::Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(table["used"]["words"], "This link was already used.");
+    assert_eq!(table["used"]["reconnect"], false);
+    assert_eq!(table["edge_draining"]["reconnect"], true);
+
+    let mut client = Client::connect(&edge).await;
+    let answer = client.ask("HEAD /api/reasons HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    assert_eq!((answer.status, answer.field("content-length")), (200, Some(&*body.len().to_string())));
+    // Nothing came behind the head: the next answer is read whole.
+    assert_eq!(client.ask("POST /api/reasons HTTP/1.1\r\nHost: a\r\n\r\n").await.field("allow"), Some("GET, HEAD"));
 }
 
 #[tokio::test]

@@ -23,7 +23,11 @@ test("an empty token is none", () => {
 });
 
 test("settings have noVNC's names", () => {
-    assert.deepEqual(at("console").settings, { viewOnly: false, scale: true });
-    assert.deepEqual(at("console?view_only=true&resize=off").settings, { viewOnly: true, scale: false });
-    assert.deepEqual(at("console?view_only=0&resize=scale").settings, { viewOnly: false, scale: true });
+    const none = { viewOnly: false, scale: true, resize: false, quality: null, compression: null };
+    assert.deepEqual(at("console").settings, none);
+    assert.deepEqual(at("console?view_only=true&resize=off").settings, { ...none, viewOnly: true, scale: false });
+    assert.deepEqual(at("console?view_only=0&resize=scale").settings, none);
+    assert.deepEqual(at("console?resize=remote").settings, { ...none, resize: true });
+    assert.deepEqual(at("console?quality=9&compression=0").settings, { ...none, quality: 9, compression: 0 });
+    assert.deepEqual(at("console?quality=10&compression=x").settings, none);
 });

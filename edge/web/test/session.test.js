@@ -12,8 +12,9 @@ const ABOUT = { kind: "vnc", name: "web-01", readOnly: false };
 /**
  * A session whose edge and screen follow a script. Waits are over at once: the clock jumps.
  * @param {(Error | End)[]} script  what each attempt ends with; a question is answered unless an error comes
+ * @param {() => Promise<typeof ABOUT>} [answer]
  */
-function play(script) {
+function play(script, answer = async () => ABOUT) {
     const reasons = new Reasons();
     const row = (/** @type {boolean} */ reconnect) => ({ words: "W.", next_step: "N.", reconnect });
     reasons.learn({ killed: row(false), edge_draining: row(true), used: row(false), agent_unreachable: row(true) });
@@ -29,7 +30,7 @@ function play(script) {
         now: () => time,
         ask: async () => {
             if (steps[0] instanceof Error) throw steps.shift();
-            return ABOUT;
+            return answer();
         },
         connect: () => /** @type {WebSocket} */ ({ close() {} }),
         viewerOf: () => async (/** @type {WebSocket} */ _socket, /** @type {object} */ _about, /** @type {() => void} */ connected) => {
@@ -54,7 +55,7 @@ function play(script) {
     return { session, told };
 }
 
-const end = (/** @type {boolean} */ opened, /** @type {number} */ code, reason = "") => ({ opened, code, reason });
+const end = (/** @type {boolean} */ opened, /** @type {number} */ code, text = "") => ({ opened, code, text });
 
 test("an end that only a person can mend is told, and nothing is tried", async () => {
     const { session, told } = play([end(true, 4413, "killed")]);
@@ -86,6 +87,36 @@ test("an edge that stays away is given up in the end", async () => {
     const { session, told } = play(Array.from({ length: 100 }, () => new Unreachable()));
     await session.run();
     assert.equal(told.at(-1), "ended gave_up");
+});
+
+test("a person who leaves while the edge is asked does not wait for it", async () => {
+    const { session, told } = play([], () => new Promise(() => {}));
+    const running = session.run();
+    session.leave();
+    await running;
+    assert.deepEqual(told, ["asking", "ended left"]);
+});
+
+test("what the viewer found comes before what the close frame says", async () => {
+    const { session, told } = play([{ ...end(true, 1000, "client_closed"), found: "not_understood" }]);
+    await session.run();
+    assert.equal(told.at(-1), "ended not_understood");
+});
+
+test("a close frame is a host's word: only codes of it are taken, and none of the page's own", async () => {
+    const texts = [["from_another_release", "from_another_release"], ["Call 0800 1234!", "closed"], ["gave_up", "closed"],
+        ["constructor", "constructor"], ["__proto__", "closed"], ["", "closed"]];
+    for (const [text, reason] of texts) {
+        const { session, told } = play([end(true, 4999, text)]);
+        await session.run();
+        assert.equal(told.at(-1), `ended ${reason}`);
+    }
+});
+
+test("a restart is waited for, though nobody said what restarts", async () => {
+    const { session, told } = play([end(true, 1012), end(true, 1001, "from_another_release"), end(true, 4413, "killed")]);
+    await session.run();
+    assert.equal(told.filter((line) => line === "reconnecting connection_lost").length, 2);
 });
 
 test("a person who leaves stays away until they come back", async () => {

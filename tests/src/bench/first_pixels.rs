@@ -6,7 +6,7 @@
 use anyhow::{Context as _, Result, anyhow, ensure};
 use serde_json::Value;
 
-use super::Figure;
+use super::{Figure, Noise};
 use crate::browser::Browser;
 use crate::libvirt::PrivateLibvirt;
 use crate::places;
@@ -28,8 +28,8 @@ const PROBE: &str = "
         requestAnimationFrame(look);
     })();";
 
-/// Measures so many rounds of both.
-pub async fn measure(rounds: usize) -> Result<Vec<Figure>> {
+/// Measures so many rounds of both, and looks between them whether the machine is quiet.
+pub async fn measure(rounds: usize, noise: &mut Noise) -> Result<Vec<Figure>> {
     let libvirt = PrivateLibvirt::shared().await;
     let guest = libvirt.guest("pixels");
     let guest = if places::linux_guest().is_ok() { guest.linux() } else { guest };
@@ -44,6 +44,8 @@ pub async fn measure(rounds: usize) -> Result<Vec<Figure>> {
             let link = stack.agent.try_mint(&guest).await.map_err(|error| anyhow!("{error:?}"))?;
             results.push(open(&browser, &link.url).await.with_context(|| format!("round {round}"))?);
         }
+        drop(browser);
+        noise.look().await?;
     }
     Ok(vec![
         Figure::of("URL to first pixels, never been here", "ms", cold),

@@ -1,4 +1,6 @@
-//! How busy the machine was with other things before a run: what makes its figures worth less.
+//! How busy the machine was with other things: what makes figures worth less.
+//!
+//! Looked at before a run, and between its rounds, when what a run leaves on (a stack and a guest) idles.
 
 use std::fmt;
 use std::time::Duration;
@@ -7,30 +9,55 @@ use anyhow::{Context as _, Result};
 use serde::Serialize;
 use tokio::time::sleep;
 
-/// How long it is looked at.
-const LOOK: Duration = Duration::from_secs(2);
+/// How long one look takes.
+const LOOK: Duration = Duration::from_millis(500);
 
-/// Above this share of all processors' time somebody else is at work.
-const QUIET: f64 = 0.05;
+/// Above this share of all processors' time somebody else is at work; an idle guest takes less.
+const QUIET: f64 = 0.1;
 
-/// What else the machine did.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+/// What else the machine did: shares of all processors' time, from 0 to 1.
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Noise {
-    /// The share of all processors' time that was in use before anything was measured, from 0 to 1.
-    pub busy_before: f64,
+    /// How much of it was in use, on average of all looks.
+    pub busy: f64,
+    /// How much was at most.
+    pub busy_at_most: f64,
+    /// How often it was looked at.
+    pub looks: usize,
     /// How many processors there are.
     pub processors: usize,
 }
 
 impl Noise {
     /// Looks at the machine while nothing of ours runs.
-    pub async fn now() -> Result<Self> {
+    pub async fn before() -> Result<Self> {
+        let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let mut noise = Self { busy: 0.0, busy_at_most: 0.0, looks: 0, processors };
+        noise.look().await?;
+        Ok(noise)
+    }
+
+    /// Looks at it once more. Between rounds.
+    pub async fn look(&mut self) -> Result<()> {
         let before = times()?;
         sleep(LOOK).await;
         let after = times()?;
         let (all, idle) = (after.0 - before.0, after.1 - before.1);
-        let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        Ok(Self { busy_before: if all > 0.0 { 1.0 - idle / all } else { 0.0 }, processors })
+        self.add(if all > 0.0 { 1.0 - idle / all } else { 0.0 });
+        Ok(())
+    }
+
+    fn add(&mut self, busy: f64) {
+        self.looks += 1;
+        #[expect(clippy::cast_precision_loss, reason = "a handful of looks")]
+        let looks = self.looks as f64;
+        self.busy += (busy - self.busy) / looks;
+        self.busy_at_most = self.busy_at_most.max(busy);
+    }
+
+    /// Whether it was quiet the whole time.
+    fn is_quiet(&self) -> bool {
+        self.busy_at_most <= QUIET
     }
 }
 
@@ -46,12 +73,27 @@ fn times() -> Result<(f64, f64)> {
 
 impl fmt::Display for Noise {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { busy_before, processors } = self;
-        let verdict = if *busy_before > QUIET { "NOISY: run it again on a quiet machine" } else { "quiet" };
+        let (busy, most) = (self.busy * 100.0, self.busy_at_most * 100.0);
+        let verdict = if self.is_quiet() { "quiet" } else { "NOISY: run it again on a quiet machine" };
+        let processors = self.processors;
         write!(
             f,
-            "{processors} processors, {:.0} % busy with other things before the run: {verdict}",
-            busy_before * 100.0
+            "{processors} processors, busy with other things: {busy:.0} % on average, {most:.0} % at most: {verdict}"
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_busy_moment_is_noise() {
+        let mut noise = Noise { busy: 0.0, busy_at_most: 0.0, looks: 0, processors: 2 };
+        noise.add(0.0);
+        noise.add(0.06);
+        assert!(noise.is_quiet(), "{noise:?}");
+        noise.add(0.9);
+        assert!(!noise.is_quiet() && noise.to_string().contains("32 % on average, 90 % at most: NOISY"), "{noise}");
     }
 }

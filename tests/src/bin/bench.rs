@@ -30,9 +30,9 @@ async fn run(arguments: &[String]) -> Result<()> {
             other => bail!("{other}: usage: bench [--json] [--rounds N]"),
         }
     }
-    let noise = Noise::now().await?;
+    let mut noise = Noise::before().await?;
     eprintln!("opening a console {rounds} times in new browsers, and once more in each");
-    let figures = first_pixels::measure(rounds).await?;
+    let figures = first_pixels::measure(rounds, &mut noise).await?;
     let report = Report { figures, noise };
     if json {
         println!("{}", serde_json::to_string_pretty(&report)?);

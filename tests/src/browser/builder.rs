@@ -15,8 +15,9 @@ use super::driver::Driver;
 use super::{Browser, Window};
 
 /// No sandbox, because root has none; nothing that talks to anybody by itself. Names under `test` are this machine;
-/// no other name leads anywhere, so that a page that asks for something external is seen to fail.
-const ARGUMENTS: [&str; 12] = [
+/// no other name leads anywhere, so that a page that asks for something external is seen to fail. Frames of other sites
+/// share their page's process, because chromedriver hears nothing of what others complain about.
+const ARGUMENTS: [&str; 14] = [
     "--headless=new",
     "--no-sandbox",
     "--disable-gpu",
@@ -28,6 +29,8 @@ const ARGUMENTS: [&str; 12] = [
     "--disable-default-apps",
     "--disable-sync",
     "--hide-scrollbars",
+    "--disable-site-isolation-trials",
+    "--disable-features=IsolateOrigins,site-per-process",
     "--host-resolver-rules=MAP *.test 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1",
 ];
 

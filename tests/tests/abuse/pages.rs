@@ -20,7 +20,7 @@ fn make_site(root: &Path) {
     write("core/a b.css", "p{}");
     write("app.0123456789abcdef.js", "1");
     write("picture.svg", "<svg/>");
-    write("LICENSE", "text");
+    write("LICENSE.txt", "text");
     write("core/.git/config", SECRET);
     write(".env", SECRET);
     let outside = root.parent().unwrap();
@@ -71,7 +71,8 @@ async fn files_are_served_as_what_they_are_and_nothing_else_is() {
         ("/core/rfb.js", "text/javascript; charset=utf-8", "export default 1;"),
         ("/core/a%20b.css", "text/css; charset=utf-8", "p{}"),
         ("/picture.svg", "image/svg+xml", "<svg/>"),
-        ("/LICENSE", "application/octet-stream", "text"),
+        ("/LICENSE.txt", "text/plain; charset=utf-8", "text"),
+        ("/vnc_auto", "text/html; charset=utf-8", "<!DOCTYPE html><title>console</title>"),
         ("/inside.html", "text/html; charset=utf-8", "<!DOCTYPE html><title>start</title>"),
     ] {
         let reply = get(&edge, target, "").await;
@@ -183,6 +184,6 @@ async fn files_are_served_as_what_they_are_and_nothing_else_is() {
         );
     }
     // A range is not served; the whole is.
-    assert_eq!(get(&edge, "/LICENSE", "Range: bytes=0-0\r\n").await.text(), "text");
+    assert_eq!(get(&edge, "/LICENSE.txt", "Range: bytes=0-0\r\n").await.text(), "text");
     assert_unharmed(edge.process());
 }

@@ -23,6 +23,13 @@ async fn a_full_host_refuses_strangers_but_not_its_own() {
     let waiting = stack.mint(Mint::of(NAME).policy("once")).await;
     assert_eq!(refusal(&stack.upgrade(&waiting)).await, refused(503, "full"));
     assert_eq!(console.connections(), 2, "a full host does not bother its consoles");
+    // A page, which cannot see a refused upgrade, is told when it asks; asking takes no place.
+    for _ in 0..3 {
+        let answer = stack.edge.inspect(&json!({ "token": waiting.token })).await.unwrap();
+        assert_eq!((answer.status().as_u16(), &answer.headers()["x-porthole-reason"]), (503, &"full".parse().unwrap()));
+        let answer = stack.edge.inspect(&json!({ "token": link.token, "binding": mine })).await.unwrap();
+        assert_eq!(answer.status(), 200, "whoever has a place");
+    }
 
     // Whoever has a place may come back to it.
     let mut again = stack.edge.upgrade(&link.url).bound(&mine).open().await;
@@ -45,7 +52,7 @@ async fn an_agent_that_stops_says_so() {
     stack.agent.process().wait_for_log_line("sessions are told to end").await;
     assert_eq!(refusal(&stack.upgrade(&link)).await, refused(503, "draining"));
     let answer = stack.edge.inspect(&json!({ "token": link.token })).await.unwrap();
-    assert_eq!(answer.status(), 200, "it can still be asked");
+    assert_eq!((answer.status().as_u16(), &answer.headers()["x-porthole-reason"]), (503, &"draining".parse().unwrap()));
     assert!(stack.agent.process().wait(PATIENCE).await.unwrap().success());
     assert_eq!(refusal(&stack.upgrade(&link)).await, refused(502, "agent_unreachable"));
     stack.agent.start_again().await;

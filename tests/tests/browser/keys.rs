@@ -1,5 +1,6 @@
 //! What a person types reaches the guest, and only then.
 
+use porthole_tests::agent::Mint;
 use porthole_tests::browser::Key;
 
 use crate::support::{Seat, until_status};
@@ -68,6 +69,30 @@ async fn view_only_sends_nothing() {
     browser.click("#screen canvas").await;
     browser.write("c").await;
     seat.hears("abc").await;
+    browser.assert_quiet(&[]).await;
+}
+
+#[tokio::test]
+async fn a_link_that_only_watches_takes_no_keys() {
+    let seat = Seat::new("watches").await;
+    let Seat { browser, stack, guest } = &seat;
+    browser.open(&stack.mint(Mint::from(guest).field("read_only", true)).await.url).await;
+    browser.until("connected").await;
+    until_status(browser, "Connected, read-only").await;
+    assert!(!browser.is_shown("#hint").await, "nothing is said of keys that go to the guest");
+    browser.show("read-only").await;
+    browser.click("#screen canvas").await;
+    browser.write("secret").await;
+    let usable = "return [...document.querySelectorAll('#bar button')]
+        .filter((button) => button.checkVisibility() && !button.disabled).map((button) => button.dataset.action)";
+    let usable: Vec<String> = browser.get(usable, &[]).await;
+    for action in ["keys", "keyboard", "view-only"] {
+        assert!(!usable.iter().any(|usable| usable == action), "{action} can be used: {usable:?}");
+    }
+    // The screen lives, and what comes later by another way is all that the guest has heard.
+    guest.send_keys(&["KEY_A"]).await;
+    seat.hears("a").await;
+    seat.sees_the_guest().await;
     browser.assert_quiet(&[]).await;
 }
 

@@ -11,12 +11,14 @@
 //! | `frames` | inside pages of other sites |
 //! | `access` | the keyboard alone, light and dark, phones |
 //! | `words` | every reason |
+//! | `quiet` | that what no page may do would be noticed |
 
 mod access;
 mod ends;
 mod frames;
 mod keys;
 mod picture;
+mod quiet;
 mod reconnects;
 mod refusals;
 mod support;

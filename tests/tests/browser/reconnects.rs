@@ -37,6 +37,22 @@ async fn goes_on(seat: &Seat, before: &Value) {
     seat.browser.assert_quiet(AWAY).await;
 }
 
+/// Whether all that the status line says stands somewhere on the page where nothing cuts it off.
+async fn can_be_read(seat: &Seat) -> bool {
+    let script = "
+        const whole = (element) => {
+            const { top, left, right, bottom, width } = element.getBoundingClientRect();
+            const inside = top >= 0 && left >= 0 && right <= innerWidth && bottom <= innerHeight;
+            return width > 1 && inside && element.scrollWidth <= Math.ceil(width);
+        };
+        const seen = [...document.querySelectorAll('body *')].filter((element) => element.children.length === 0
+            && element.checkVisibility({ visibilityProperty: true }) && whole(element));
+        const sentences = document.querySelector('#status').innerText.split(/(?<=\\.) /);
+        return sentences.length === 2 && sentences.every((words) =>
+            seen.some((element) => element.innerText?.includes(words)))";
+    seat.browser.get(script, &[]).await
+}
+
 #[tokio::test]
 async fn an_edge_that_restarts_is_waited_for() {
     let mut seat = Seat::connected("edge-restarts").await;
@@ -48,11 +64,10 @@ async fn an_edge_that_restarts_is_waited_for() {
     assert!(status.contains("Reconnecting"), "{status}");
     assert!(seat.browser.is_shown("#now").await, "a way to try at once");
     seat.browser.show("reconnecting").await;
-    let cut_off =
-        "const { scrollWidth, clientWidth } = document.querySelector('#status'); return scrollWidth > clientWidth";
     for window in [Window::PHONE, Window::WIDE] {
         seat.browser.resize(window).await;
-        assert!(!seat.browser.get::<bool>(cut_off, &[]).await, "{window:?}: {}", seat.browser.status().await);
+        eventually(PATIENCE, format!("the words to be seen whole in {window:?}"), async || can_be_read(&seat).await)
+            .await;
     }
     seat.stack.edge.start_again().await;
     goes_on(&seat, &before).await;

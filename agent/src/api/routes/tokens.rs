@@ -32,6 +32,8 @@ struct TokenWanted {
     read_only: bool,
     #[serde(default)]
     force: bool,
+    #[serde(default)]
+    record: bool,
     idle: Option<u64>,
     longest: Option<u64>,
     requestor: Option<Requestor>,
@@ -69,9 +71,10 @@ pub(in crate::api) async fn mint(
     let body = body.map_err(|error| Problem::new(error.status(), Reason::BadRequest.code(), error.body_text()))?;
     let wanted: TokenWanted =
         serde_json::from_slice(&body).map_err(|error| Problem::bad_request(format!("the body: {error}")))?;
-    let TokenWanted { console, kind, index, policy, ttl, grace, read_only, force, idle, longest, requestor } = wanted;
+    let TokenWanted { console, kind, index, policy, ttl, grace, read_only, force, record, idle, longest, requestor } =
+        wanted;
     let length = |seconds: Option<u64>| seconds.map(Duration::from_secs);
-    let rights = RightsWanted { read_only, force, idle: length(idle), longest: length(longest) };
+    let rights = RightsWanted { read_only, force, record, idle: length(idle), longest: length(longest) };
     let (ttl, grace) = (length(ttl), length(grace));
     let request = MintRequest { console, kind, index, policy, ttl, grace, rights, requestor };
     let Minted { id, token, url, console, name, policy, rights, redeem_by, expires } = api.tokens.mint(request).await?;

@@ -2,7 +2,7 @@ use std::os::unix::fs::symlink;
 use std::time::Duration;
 
 use http::Request;
-use http::header::{IF_NONE_MATCH, LOCATION};
+use http::header::{ACCEPT_ENCODING, IF_NONE_MATCH, LOCATION};
 
 use super::*;
 
@@ -70,6 +70,43 @@ async fn a_known_version_is_not_sent_again_and_head_sends_none() {
     std::fs::write(root.dir.path().join("web/vnc_auto.html"), "a longer page than before").unwrap();
     let changed = root.ask(Method::GET, "/vnc_auto.html", Some(&tag)).await.unwrap();
     assert_eq!(changed.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_packed_copy_goes_to_those_who_take_it() {
+    let root = Root::new();
+    let web = root.dir.path().join("web");
+    std::fs::write(web.join("core/big.js.gz"), "packed").unwrap();
+    let ask = async |path: &str, takes: &str, tag: Option<&HeaderValue>| {
+        let mut request = Request::get(path).header(ACCEPT_ENCODING, takes);
+        if let Some(tag) = tag {
+            request = request.header(IF_NONE_MATCH, tag);
+        }
+        root.files.answer(&request.body(()).unwrap().into_parts().0).await.unwrap()
+    };
+    let packed = ask("/core/big.js", "gzip, br", None).await;
+    let tag = packed.headers()[ETAG].clone();
+    assert_eq!(packed.headers()[CONTENT_ENCODING], "gzip");
+    assert_eq!(packed.headers()[CONTENT_TYPE], "text/javascript; charset=utf-8");
+    assert_eq!(packed.headers()[CONTENT_LENGTH], "6");
+    assert_eq!(packed.into_body().collect().await.unwrap().to_bytes(), "packed");
+    assert_eq!(ask("/core/big.js", "gzip", Some(&tag)).await.status(), StatusCode::NOT_MODIFIED);
+
+    let plain = ask("/core/big.js", "br", Some(&tag)).await;
+    assert_eq!((plain.status(), plain.headers().get(CONTENT_ENCODING)), (StatusCode::OK, None));
+    assert_eq!(plain.headers()[CONTENT_LENGTH], "300000");
+    for response in [plain, ask("/vnc_auto", "gzip", None).await] {
+        assert_eq!(response.headers()[VARY], "accept-encoding");
+        assert!(!response.headers().contains_key(CONTENT_ENCODING));
+    }
+
+    // Alone it is no page, and a copy leads out of the root no more than anything else.
+    std::fs::write(web.join("alone.js.gz"), "packed").unwrap();
+    assert!(root.ask(Method::GET, "/alone.js", None).await.is_none());
+    symlink(root.dir.path().join("outside.txt"), web.join("vnc_auto.html.gz")).unwrap();
+    let page = ask("/vnc_auto.html", "gzip", None).await;
+    assert_eq!(page.headers().get(CONTENT_ENCODING), None);
+    assert_eq!(page.into_body().collect().await.unwrap().to_bytes(), "<!DOCTYPE html>page");
 }
 
 #[tokio::test]

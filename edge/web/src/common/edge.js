@@ -77,5 +77,7 @@ async function json(path, request) {
     }
     if (response.ok) return body;
     if (typeof body?.reason !== "string") throw new Unreachable(`status ${response.status}`);
-    throw new Refused(body.reason, { words: body.words, next_step: body.next_step });
+    const { words, next_step } = body;
+    const worded = typeof words === "string" && typeof next_step === "string";
+    throw new Refused(body.reason, worded ? { words, next_step } : {});
 }

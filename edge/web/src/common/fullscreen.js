@@ -2,7 +2,7 @@
 
 import { buttons } from "./dom.js";
 
-/** @param {() => void} changed */
+/** @param {(full: boolean) => void} changed */
 export function fullscreen(changed) {
     const [button] = buttons("fullscreen");
     if (!document.fullscreenEnabled) {
@@ -26,6 +26,6 @@ export function fullscreen(changed) {
         );
         if (full) keyboard?.lock().catch(() => {});
         else keyboard?.unlock();
-        changed();
+        changed(full);
     });
 }

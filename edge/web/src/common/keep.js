@@ -47,15 +47,6 @@ export function recall() {
     }
 }
 
-/** Forgets it: the link is of no use any more. */
-export function forget() {
-    try {
-        storage()?.removeItem(NAME);
-    } catch {
-        // Then there is nothing to forget.
-    }
-}
-
 /** 32 random bytes in base64url. */
 export function secret() {
     const bytes = crypto.getRandomValues(new Uint8Array(32));

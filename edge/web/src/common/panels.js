@@ -2,31 +2,53 @@
 
 import { byId, buttons } from "./dom.js";
 
-/** @param {string[]} names  ids of panels, which are their buttons' actions, too */
-export function panels(names) {
+/** Where panels cover the screen. */
+const NARROW = matchMedia("(max-width: 720px)");
+
+/**
+ * @param {string[]} names              ids of panels, which are their buttons' actions, too
+ * @param {(name: string) => void} closed
+ */
+export function panels(names, closed) {
     /** @type {string | null} */
     let open = null;
 
-    /** @param {string | null} name */
-    const show = (name) => {
+    /** @param {string | null} name @param {boolean} [focus] */
+    const show = (name, focus = true) => {
         const before = open;
+        if (before === name) return;
         open = name;
         for (const each of names) {
-            byId(each).hidden = each !== open;
+            byId(each).toggleAttribute("data-open", each === open);
             for (const button of buttons(each)) button.setAttribute("aria-expanded", String(each === open));
         }
-        if (open) byId(open).querySelector(/** @type {"button"} */ (".grid button, textarea"))?.focus();
+        if (before) closed(before);
+        if (!focus) return;
+        if (open) first(byId(open))?.focus();
         else if (before) buttons(before)[0]?.focus();
     };
 
     for (const name of names) {
         for (const button of buttons(name)) button.addEventListener("click", () => show(open === name ? null : name));
         byId(name).addEventListener("keydown", (event) => {
-            if (event.key !== "Escape") return;
+            if (event.key !== "Escape" || open !== name) return;
             event.stopPropagation();
             show(null);
         });
     }
     for (const button of buttons("close-panel")) button.addEventListener("click", () => show(null));
-    return { close: () => open && show(null) };
+    return {
+        close: () => show(null, byId(open ?? names[0]).contains(document.activeElement)),
+        /** The person turned to the screen. */
+        clear: () => (NARROW.matches || open === "rest") && show(null, false),
+    };
+}
+
+/**
+ * What a panel is for, before the button that closes it.
+ * @param {HTMLElement} panel
+ */
+function first(panel) {
+    const content = panel.querySelector(/** @type {"button"} */ ("textarea, .grid button:not(:disabled)"));
+    return content ?? [...panel.querySelectorAll("button")].find((each) => !each.disabled && each.getClientRects().length > 0);
 }

@@ -8,8 +8,8 @@
  */
 
 /**
- * What happens before or without an edge.
- * @type {Record<string, Wording>}
+ * What happens before, after or without an edge.
+ * @satisfies {Record<string, Wording>}
  */
 const OWN = {
     no_link: {
@@ -37,10 +37,10 @@ const OWN = {
         next_step: "Ask for a link to another console of the guest, or use a native client.",
         reconnect: false,
     },
-    not_secure: {
-        words: "This page was not loaded securely.",
-        next_step: "Open it with https:// instead of http://.",
-        reconnect: false,
+    not_loaded: {
+        words: "A part of this page could not be loaded.",
+        next_step: "Check your network connection, then reload the page.",
+        reconnect: true,
     },
     not_understood: {
         words: "The guest's screen asks for something that this page does not speak.",
@@ -52,22 +52,31 @@ const OWN = {
         next_step: "You can reconnect while the link is valid.",
         reconnect: false,
     },
+    closed: {
+        words: "The console was closed.",
+        next_step: "Reconnect, or ask for a new link; if it stays so, tell the operator.",
+        reconnect: false,
+    },
 };
 
-const UNKNOWN = {
-    words: "The console was closed.",
-    next_step: "Ask for a new link; if it stays so, tell the operator.",
-    reconnect: false,
-};
+/** What a page finds out by itself. @typedef {keyof typeof OWN} OwnReason */
+
+/** After these, the same link has no chance. */
+const FINAL = new Set(["bad_request", "missing_token", "token_conflict", "no_such_kind", "bad_signature", "expired",
+    "revoked", "used", "not_yours", "origin_refused", "unknown_token", "wrong_node", "unknown_node", "migrated", "killed",
+    "limit_reached", "no_link", "no_page"]);
+
+/** What codes look like. */
+const CODE = /^[a-z][a-z_]{0,39}$/;
 
 /** The reasons of one edge. */
 export class Reasons {
-    /** @type {Record<string, Wording>} */
-    #table = {};
+    /** @type {Map<string, Wording>} */
+    #table = new Map();
 
     /** @param {Record<string, Wording>} table */
     learn(table) {
-        this.#table = { ...this.#table, ...table };
+        for (const [code, wording] of Object.entries(table)) this.#table.set(code, wording);
     }
 
     /**
@@ -75,11 +84,26 @@ export class Reasons {
      * @returns {Wording}
      */
     word(code) {
-        return OWN[code] ?? this.#table[code] ?? UNKNOWN;
+        const own = Object.hasOwn(OWN, code) ? OWN[/** @type {OwnReason} */ (code)] : undefined;
+        return own ?? this.#table.get(code) ?? OWN.closed;
     }
 
-    /** Whether the code is one that this page knows. @param {string} code */
+    /** Whether this edge knows it. @param {string} code */
     knows(code) {
-        return code in OWN || code in this.#table;
+        return this.#table.has(code);
     }
+}
+
+/**
+ * A close frame's text, if it can be a reason code. It is a host's word: no other text of it is shown, and none is taken
+ * for what only this page can know.
+ * @param {string} text
+ */
+export function isCode(text) {
+    return CODE.test(text) && !Object.hasOwn(OWN, text);
+}
+
+/** Whether opening the same link again is worth offering. @param {string} code */
+export function mayReconnect(code) {
+    return !FINAL.has(code);
 }

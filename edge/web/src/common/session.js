@@ -10,10 +10,12 @@
 // Before each attempt it asks what the link is for: a browser does not let a page see why a WebSocket was refused.
 
 import { Refused, Unreachable } from "./edge.js";
-import { GIVES_UP_AFTER, Patience } from "./patience.js";
+import { Patience } from "./patience.js";
+import { isCode } from "./reasons.js";
 
 /** @typedef {import("./edge.js").About} About */
 /** @typedef {import("./keep.js").Link} Link */
+/** @typedef {import("./reasons.js").OwnReason} OwnReason */
 /** @typedef {import("./reasons.js").Reasons} Reasons */
 /** @typedef {import("./reasons.js").Wording} Wording */
 
@@ -22,9 +24,10 @@ import { GIVES_UP_AFTER, Patience } from "./patience.js";
 /**
  * How a connection ended.
  * @typedef {object} End
- * @property {boolean} opened   the upgrade was accepted
- * @property {number} code      the close code; 1006 when none came
- * @property {string} reason    the close frame's text: a reason code
+ * @property {boolean} opened    the upgrade was accepted
+ * @property {number} code       the close code; 1006 when none came
+ * @property {string} text       the close frame's text: a reason code, if it came from an agent
+ * @property {OwnReason} [found] what the viewer itself found to be the reason
  */
 
 /**
@@ -53,6 +56,9 @@ import { GIVES_UP_AFTER, Patience } from "./patience.js";
 /** After so many upgrades refused without a cause, the person is told, rather than kept waiting. */
 const MYSTERIES = 4;
 
+/** Close codes that say, without a reason that is known here, that something on the way went away for a while. */
+const PASSING = new Set([1001, 1006, 1012, 1013, 1014]);
+
 export class Session {
     #parts;
     #patience = new Patience();
@@ -60,6 +66,8 @@ export class Session {
     #socket = null;
     /** @type {(() => void) | null} */
     #hurry = null;
+    /** @type {(() => void) | null} */
+    #giveUpAsking = null;
     #running = false;
     #left = false;
     #mysteries = 0;
@@ -94,16 +102,18 @@ export class Session {
     leave() {
         this.#left = true;
         this.#socket?.close(1000);
+        this.#giveUpAsking?.();
         this.#hurry?.();
     }
 
     /** One attempt; true: try again. */
     async #attempt() {
-        const { link, ask, connect, viewerOf, view } = this.#parts;
+        const { connect, link, viewerOf, view, reasons } = this.#parts;
         let about;
         try {
-            about = await ask(link);
+            about = await this.#ask();
         } catch (error) {
+            if (this.#left) return this.#settle("ended", "left");
             if (error instanceof Refused) return this.#settle("refused", error.reason, error.wording);
             if (error instanceof Unreachable) return this.#settle("refused", "gateway_unreachable");
             throw error;
@@ -121,13 +131,24 @@ export class Session {
         });
         this.#socket = null;
         if (this.#left) return this.#settle("ended", "left");
-        if (end.reason === "not_understood" || this.#parts.reasons.knows(end.reason)) return this.#settle("ended", end.reason);
+        if (end.found) return this.#settle("ended", end.found);
+        if (reasons.knows(end.text)) return this.#settle("ended", end.text);
         if (!end.opened) {
             this.#mysteries += 1;
-            // The next question tells the cause, if the token is it; a console that stays away has no other words.
+            // The next question tells the cause, if the link is it; a console that stays away has no other words.
             if (this.#mysteries >= MYSTERIES) return this.#settle("refused", "unreachable", {}, false);
         }
-        return this.#settle("ended", end.code === 1006 ? "connection_lost" : end.reason || "closed");
+        if (PASSING.has(end.code)) return this.#settle("ended", "connection_lost");
+        return this.#settle("ended", isCode(end.text) ? end.text : "closed");
+    }
+
+    /** Asks what the link is for, or until the person has had enough. */
+    #ask() {
+        const { ask, link } = this.#parts;
+        const left = new Promise((/** @type {(never: never) => void} */ _, giveUp) => {
+            this.#giveUpAsking = () => giveUp(new Unreachable("not waited for"));
+        });
+        return Promise.race([ask(link), left]).finally(() => (this.#giveUpAsking = null));
     }
 
     /**
@@ -139,9 +160,8 @@ export class Session {
      */
     async #settle(state, reason, told = {}, again = true) {
         const { reasons, view, now } = this.#parts;
-        const known = reasons.word(reason);
-        const wording = { ...known, ...told };
-        const wait = known.reconnect && again && !this.#left ? this.#patience.next(now()) : undefined;
+        const wording = { ...reasons.word(reason), ...told };
+        const wait = wording.reconnect && again && !this.#left ? this.#patience.next(now()) : undefined;
         if (wait === undefined) {
             view.tell(state, reason, wording);
             return false;
@@ -180,5 +200,3 @@ export class Session {
         count(0);
     }
 }
-
-export { GIVES_UP_AFTER };

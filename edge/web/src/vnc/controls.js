@@ -3,26 +3,28 @@
 import { button, buttons, byId } from "../common/dom.js";
 import { fullscreen } from "../common/fullscreen.js";
 import { panels } from "../common/panels.js";
+import { savePicture } from "../common/picture.js";
 import { switchTheme } from "../common/theme.js";
-import { chord, MOST_TYPED, typeAll } from "./keyboard.js";
-import { COMBINATIONS, HELD, SINGLE } from "./keys.js";
+import { hush, toast } from "../common/toast.js";
+import { toolbar } from "../common/toolbar.js";
+import { clipboard } from "./clipboard.js";
+import { Held } from "./held.js";
+import { chord, type } from "./keyboard.js";
+import { COMBINATIONS, HELD, SINGLE, STRIP } from "./keys.js";
 import { touchKeyboard } from "./touch.js";
 
+/** @typedef {import("./keys.js").Key} Key */
+/** @typedef {import("./keys.js").Single} Single */
 /** @typedef {import("./viewer.js").Viewer} Viewer */
 /** @typedef {import("../common/view.js").PageView} PageView */
 /** @typedef {import("../common/link.js").Settings} Settings */
 
-/** The way out of the screen for people without a mouse: everything else goes to the guest. */
-const isWayOut = (/** @type {KeyboardEvent} */ event) =>
-    event.ctrlKey && event.altKey && event.shiftKey && event.code === "KeyM";
-
-const HINT =
-    "Keys go to the guest. Ctrl+Alt+Shift+M brings you back to the toolbar. Keys that your browser keeps are under Keys; " +
-    "in full screen it keeps fewer.";
-const TOUCH_HINT = "Touch keyboard opens your device's keyboard. Keys that it lacks are under Keys.";
-
-/** How long the hint stays. */
+const HINT = "Keys go to the guest. `Ctrl+Alt+Shift+M` leads to the toolbar. What your browser keeps for itself is under Keys; in full screen it keeps less.";
+const TOUCH_HINT = "Tap to click, tap with two fingers for the right button, drag with two to scroll.";
+const FULL_HINT = "Hold `Esc` to leave full screen. The toolbar is at the upper edge.";
 const HINT_LENGTH = 8000;
+
+const TOUCH = matchMedia("(pointer: coarse)");
 
 /**
  * @param {Viewer} viewer
@@ -30,14 +32,16 @@ const HINT_LENGTH = 8000;
  * @param {Settings} settings
  */
 export function controls(viewer, view, settings) {
+    const root = document.documentElement;
     const press = viewer.press.bind(viewer);
-    const opened = panels(["keys", "clipboard"]);
-    const text = /** @type {HTMLTextAreaElement} */ (byId("clipboard-text"));
-    let typing = new AbortController();
+    const pasteboard = clipboard(viewer);
+    const opened = panels(["keys", "clipboard", "rest"], (name) => name === "clipboard" && pasteboard.stop());
+    toolbar(() => viewer.release(), () => viewer.focus());
+    byId("screen").addEventListener("pointerdown", () => opened.clear());
 
-    /** @param {string} action @param {(button: HTMLButtonElement) => void} act */
+    /** @param {string} action @param {() => void} act */
     const on = (action, act) => {
-        for (const each of buttons(action)) each.addEventListener("click", () => act(each));
+        for (const each of buttons(action)) each.addEventListener("click", act);
     };
     /** @param {string} action @param {boolean} pressed */
     const mark = (action, pressed) => {
@@ -45,155 +49,175 @@ export function controls(viewer, view, settings) {
     };
 
     // Keys.
-    for (const { id, label, keys } of COMBINATIONS) {
-        const each = byId("combinations").appendChild(button(label, { keys: id }));
-        each.addEventListener("click", () => chord(press, keys));
-    }
-    for (const { id, label, key } of SINGLE) {
-        const each = byId("single").appendChild(button(label, { keys: id }));
-        each.addEventListener("click", () => chord(press, [key]));
-    }
-    const held = HELD.map(({ id, label, key }) => {
-        const each = byId("held").appendChild(button(label, { keys: id }));
-        each.setAttribute("aria-pressed", "false");
-        each.addEventListener("click", () => {
-            const down = each.getAttribute("aria-pressed") !== "true";
-            each.setAttribute("aria-pressed", String(down));
-            press(key, down);
-        });
-        return each;
+    const held = new Held(press, () => {
+        for (const { id, key } of HELD) {
+            const hold = held.state(key);
+            for (const each of document.querySelectorAll(/** @type {"button"} */ (`button[data-held="${id}"]`))) {
+                each.setAttribute("aria-pressed", String(hold !== "up"));
+                each.dataset.hold = hold;
+            }
+        }
     });
+    const tap = (/** @type {Key} */ key) => {
+        chord(press, [key]);
+        held.spend();
+    };
+    for (const { title, narrow, combinations } of COMBINATIONS) {
+        const place = group(title, narrow);
+        for (const { id, label, name, keys } of combinations) {
+            const each = place.appendChild(button(label, { keys: id, needs: "input" }));
+            if (name) entitle(each, name);
+            each.addEventListener("click", () => chord(press, keys));
+        }
+    }
+    for (const single of SINGLE) keyButton("single", single).addEventListener("click", () => tap(single.key));
+    for (const single of HELD) {
+        const each = keyButton("held", single);
+        each.dataset.held = single.id;
+        each.addEventListener("click", () => held.toggle(single.key));
+    }
+    for (const single of STRIP) {
+        const each = keyButton("strip", single);
+        const holds = HELD.includes(single);
+        if (holds) each.dataset.held = single.id;
+        each.addEventListener("click", () => (holds ? held.cycle(single.key) : tap(single.key)));
+    }
+    held.forget();
 
     // The screen.
-    let viewOnly = settings.viewOnly;
+    let { viewOnly, scale } = settings;
     const setViewOnly = (/** @type {boolean} */ wanted) => {
         viewOnly = wanted;
         const effective = wanted || view.about?.readOnly === true;
-        viewer.viewOnly = effective;
+        if (effective) {
+            held.release();
+            pasteboard.stop();
+        }
+        viewer.set({ viewOnly: effective });
         view.viewOnly = effective;
         mark("view-only", effective);
-        document.documentElement.toggleAttribute("data-view-only", effective);
+        root.toggleAttribute("data-view-only", effective);
         arm();
     };
     on("view-only", () => setViewOnly(!viewOnly));
-    let scale = settings.scale;
     const setScale = (/** @type {boolean} */ wanted) => {
         scale = wanted;
-        viewer.scale = wanted;
+        viewer.set({ scale });
         mark("scale", wanted);
+        root.toggleAttribute("data-one-to-one", !wanted);
     };
     on("scale", () => setScale(!scale));
-    on("screenshot", () => {
-        viewer.canvas?.toBlob((picture) => {
-            if (!picture) return;
-            const save = document.createElement("a");
-            save.href = URL.createObjectURL(picture);
-            save.download = `${view.about?.name ?? "console"}.png`;
-            save.click();
-            URL.revokeObjectURL(save.href);
-        });
-    });
-    on("theme", switchTheme);
-    fullscreen(() => viewer.focus());
-
-    // The clipboard.
-    on("clipboard-copy", async () => {
-        text.select();
-        try {
-            await navigator.clipboard.writeText(text.value);
-            note("Copied.");
-        } catch {
-            note("The browser does not allow it: the text is selected, press Ctrl+C.");
-        }
-    });
-    on("clipboard-send", () => {
-        viewer.paste(text.value);
-        note("Sent to the guest's clipboard.");
-    });
-    on("clipboard-type", async () => {
-        typing.abort();
-        typing = new AbortController();
-        const { signal } = typing;
-        const typed = await typeAll(press, text.value, signal);
-        const long = [...text.value].length > MOST_TYPED ? ` The text is longer: at most ${MOST_TYPED} go at once.` : "";
-        note(signal.aborted ? "Typing was stopped." : `Typed ${typed} characters.${long}`);
-    });
-    const note = (/** @type {string} */ words) => {
-        byId("clipboard-note").textContent = words;
+    const setDrag = (/** @type {boolean} */ drag) => {
+        viewer.set({ drag });
+        mark("pan", drag);
     };
+    on("pan", () => setDrag(buttons("pan")[0].getAttribute("aria-pressed") !== "true"));
+    on("screenshot", () => savePicture(viewer.canvas, view.about?.name ?? "console"));
+    on("theme", switchTheme);
+    fullscreen((full) => {
+        viewer.focus();
+        if (full) toast(FULL_HINT, HINT_LENGTH);
+    });
+    // What was chosen from the menu of the rest is done; the menu is in the way of what it does.
+    byId("rest").addEventListener("click", () => opened.clear());
 
     // Touch.
     const touch = /** @type {HTMLTextAreaElement} */ (byId("touch"));
-    touchKeyboard(touch, press, (shown) => mark("keyboard", shown));
-    let touched = false;
-    for (const each of buttons("keyboard")) {
-        // By the time of the click the field has lost the focus to the button.
-        each.addEventListener("pointerdown", () => (touched = document.activeElement === touch));
-        each.addEventListener("click", () => {
-            if (touched) viewer.focus();
-            else touch.focus();
-            touched = false;
-        });
-    }
-
-    // Out of the screen. Before noVNC, which takes every key.
-    window.addEventListener(
-        "keydown",
-        (event) => {
-            if (!isWayOut(event)) return;
-            event.preventDefault();
-            event.stopImmediatePropagation();
-            viewer.release();
-            document.querySelector(/** @type {"button"} */ ("#tools button:not(:disabled):not([hidden])"))?.focus();
+    touchKeyboard(touch, {
+        tap,
+        type(character) {
+            type(press, character);
+            held.spend();
         },
-        { capture: true },
-    );
-    let hinted = false;
-    const hint = () => {
-        if (hinted || viewOnly) return;
-        hinted = true;
-        byId("hint").textContent = matchMedia("(pointer: coarse)").matches ? TOUCH_HINT : HINT;
-        byId("hint").hidden = false;
-        setTimeout(() => (byId("hint").hidden = true), HINT_LENGTH);
-    };
+        shown(shown) {
+            mark("keyboard", shown);
+            byId("strip").hidden = !shown;
+            viewer.set({ keepsKeyboard: shown });
+            if (!shown) held.release();
+        },
+    });
+    on("keyboard", () => (document.activeElement === touch ? viewer.focus() : touch.focus()));
+    // A button that took the focus would take the keyboard off the phone's screen.
+    for (const place of [byId("strip"), ...buttons("keyboard")]) {
+        place.addEventListener("mousedown", (event) => event.preventDefault());
+    }
 
     /** Enables what makes sense now. */
     const arm = () => {
         const connected = view.state === "connected";
-        const input = connected && !document.documentElement.hasAttribute("data-view-only");
+        const input = connected && !root.hasAttribute("data-view-only");
+        const makesSense = /** @type {Record<string, boolean>} */ ({
+            input,
+            screen: connected,
+            session: view.state !== "ended" && view.state !== "refused",
+            choice: connected && view.about?.readOnly !== true,
+        });
         for (const each of document.querySelectorAll(/** @type {"button"} */ ("button[data-needs]"))) {
-            each.disabled = each.dataset.needs === "input" ? !input : !connected;
+            each.disabled = !makesSense[each.dataset.needs ?? ""];
         }
-        for (const each of document.querySelectorAll(/** @type {"button"} */ ("#keys .grid button"))) each.disabled = !input;
-        for (const each of buttons("view-only")) each.disabled = !connected || view.about?.readOnly === true;
     };
 
-    // Where there is no room for words, they come on hovering.
-    for (const each of document.querySelectorAll(/** @type {"button"} */ ("#tools button"))) {
-        each.title = each.textContent?.trim() ?? "";
-    }
     setScale(scale);
     return {
         /** The guest's screen is there. */
         shown() {
             setViewOnly(viewOnly);
-            setScale(scale);
+            setDrag(false);
             viewer.focus();
-            hint();
+            const watches = viewOnly || view.about?.readOnly === true;
+            if (!watches && first()) toast(TOUCH.matches ? TOUCH_HINT : HINT, HINT_LENGTH);
         },
         /** It is gone. */
         gone() {
-            typing.abort();
-            for (const each of held) each.setAttribute("aria-pressed", "false");
+            pasteboard.stop();
+            held.forget();
             opened.close();
-            byId("hint").hidden = true;
+            hush();
         },
-        /** The guest has copied something. @param {string} copied */
-        copied(copied) {
-            text.value = copied;
-            // Allowed without a question while the page has the focus, or not at all.
-            if (document.hasFocus()) navigator.clipboard?.writeText(copied).catch(() => {});
+        /** Only a part of it is seen. @param {boolean} cut */
+        cut(cut) {
+            root.toggleAttribute("data-cut", cut);
+            if (!cut) setDrag(false);
         },
+        copied: pasteboard.copied,
         arm,
     };
+}
+
+/**
+ * A group of the keys menu.
+ * @param {string} title
+ * @param {boolean} narrow
+ */
+function group(title, narrow) {
+    const heading = document.createElement("h3");
+    heading.textContent = title;
+    const grid = document.createElement("div");
+    grid.className = narrow ? "grid narrow" : "grid";
+    byId("combinations").append(heading, grid);
+    return grid;
+}
+
+/** @param {string} place @param {Single} single */
+function keyButton(place, { id, label, name }) {
+    const each = byId(place).appendChild(button(label, { keys: id, needs: "input" }));
+    if (name) entitle(each, name);
+    return each;
+}
+
+/** @param {HTMLButtonElement} each @param {string} name */
+function entitle(each, name) {
+    each.title = name;
+    each.setAttribute("aria-label", name);
+}
+
+/** Whether this tab has not seen the hint yet. */
+function first() {
+    try {
+        const seen = sessionStorage.getItem("porthole.hinted");
+        sessionStorage.setItem("porthole.hinted", "1");
+        return seen === null;
+    } catch {
+        return true;
+    }
 }

@@ -18,7 +18,7 @@ const PACE = 12;
  */
 export function chord(press, keys) {
     for (const key of keys) press(key, true);
-    for (const key of keys.toReversed()) press(key, false);
+    for (const key of [...keys].reverse()) press(key, false);
 }
 
 /**
@@ -32,20 +32,31 @@ export function type(press, character) {
 }
 
 /**
- * Types a text at a pace that guests can follow, until `signal` says to stop.
- * @param {Press} press
+ * The characters of a text that are typed: one end of line is one Enter, whichever way it is written. `doubtful` are
+ * those that a US keyboard lacks; a guest takes them only if its screen's server knows their names.
  * @param {string} text
- * @param {AbortSignal} signal
- * @returns {Promise<number>}  how many characters were typed
  */
-export async function typeAll(press, text, signal) {
-    // One end of line is one Enter, whichever way it is written.
-    const characters = [...text.replaceAll("\r\n", "\n")].slice(0, MOST_TYPED);
+export function toType(text) {
+    const all = [...text.replaceAll("\r\n", "\n")];
+    const characters = all.slice(0, MOST_TYPED);
+    return { characters, left: all.length - characters.length, doubtful: characters.filter((each) => !typed(each)?.key.code).length };
+}
+
+/**
+ * Types characters at a pace that guests can follow, until `signal` says to stop.
+ * @param {Press} press
+ * @param {string[]} characters
+ * @param {AbortSignal} signal
+ * @param {(count: number) => void} [told]  how many are done
+ * @returns {Promise<number>}  how many were typed
+ */
+export async function typeAll(press, characters, signal, told) {
     let count = 0;
     for (const character of characters) {
         if (signal.aborted) break;
         type(press, character);
         count += 1;
+        told?.(count);
         await new Promise((done) => setTimeout(done, PACE));
     }
     return count;

@@ -3,13 +3,15 @@
 // Such keyboards send few usable key events: they replace, compose and delete text. So the field holds a text of our own,
 // and whatever it has become after an event tells what was meant.
 
-import { BACKSPACE, RETURN } from "./keys.js";
-import { chord, type } from "./keyboard.js";
+import { BACKSPACE, named } from "./keys.js";
 
-/** @typedef {import("./keyboard.js").Press} Press */
+/** @typedef {import("./keys.js").Key} Key */
 
 /** Something to delete: an empty field would not tell that backspace was pressed. */
 export const GROUND = "________";
+
+/** A field that has grown so long begins anew. */
+const LONGEST = 200;
 
 /**
  * What to do to make `before` become `after`: how many characters to delete at its end, and what to type then. Pure.
@@ -17,17 +19,25 @@ export const GROUND = "________";
  * @param {string} after
  */
 export function difference(before, after) {
+    const [old, now] = [[...before], [...after]];
     let same = 0;
-    while (same < before.length && before[same] === after[same]) same += 1;
-    return { deleted: [...before.slice(same)].length, typed: after.slice(same) };
+    while (same < old.length && old[same] === now[same]) same += 1;
+    return { deleted: old.length - same, typed: now.slice(same) };
 }
 
 /**
- * @param {HTMLTextAreaElement} field
- * @param {Press} press
- * @param {(shown: boolean) => void} shown
+ * What the keyboard does to the guest.
+ * @typedef {object} Typist
+ * @property {(key: Key) => void} tap
+ * @property {(character: string) => void} type
+ * @property {(shown: boolean) => void} shown
  */
-export function touchKeyboard(field, press, shown) {
+
+/**
+ * @param {HTMLTextAreaElement} field
+ * @param {Typist} typist
+ */
+export function touchKeyboard(field, typist) {
     let known = GROUND;
     const reset = () => {
         known = GROUND;
@@ -36,25 +46,26 @@ export function touchKeyboard(field, press, shown) {
     };
     field.addEventListener("input", (event) => {
         const { deleted, typed } = difference(known, field.value);
-        for (let count = 0; count < deleted; count += 1) chord(press, [BACKSPACE]);
-        for (const character of typed) type(press, character);
+        for (let count = 0; count < deleted; count += 1) typist.tap(BACKSPACE);
+        for (const character of typed) typist.type(character);
         known = field.value;
         // While a word is being composed the field is the keyboard's.
         const composing = /** @type {InputEvent} */ (event).isComposing;
-        if (!composing && (known.length > 200 || known.length < 4 || typed.includes("\n"))) reset();
+        const worn = known.length > LONGEST || known.length < GROUND.length / 2 || typed.includes("\n");
+        if (!composing && worn) reset();
     });
     field.addEventListener("compositionend", reset);
+    // Keys that write nothing; some keyboards for phones have them.
     field.addEventListener("keydown", (event) => {
-        if (event.isComposing) return;
-        if (event.key === "Enter") {
-            event.preventDefault();
-            chord(press, [RETURN]);
-            reset();
-        }
+        const key = event.isComposing ? null : named(event.key);
+        if (!key) return;
+        event.preventDefault();
+        typist.tap(key);
+        reset();
     });
     field.addEventListener("focus", () => {
         reset();
-        shown(true);
+        typist.shown(true);
     });
-    field.addEventListener("blur", () => shown(false));
+    field.addEventListener("blur", () => typist.shown(false));
 }

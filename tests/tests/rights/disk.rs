@@ -1,0 +1,97 @@
+//! A disk without room.
+
+use std::io::{ErrorKind, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use porthole_tests::agent::Mint;
+use porthole_tests::stack::Stack;
+use porthole_tests::wait::{PATIENCE, eventually, eventually_some};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+use tokio::process::{Child, Command};
+use uuid::Uuid;
+
+use crate::support::closed;
+
+/// A file system of two megabytes, in a mount namespace that ends with its holder, and its holder with this process.
+struct SmallDisk {
+    holder: Child,
+}
+
+impl SmallDisk {
+    async fn new() -> Self {
+        let script = "mount -t tmpfs -o size=2m,mode=0755 none /mnt && echo mounted && exec cat";
+        let mut holder = Command::new("unshare")
+            .args(["--mount", "sh", "-c", script])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("unshare");
+        let mut said = [0; 8];
+        holder.stdout.as_mut().unwrap().read_exact(&mut said).await.expect("a mount");
+        assert_eq!(&said, b"mounted\n");
+        Self { holder }
+    }
+
+    /// From this process's point of view.
+    fn path(&self) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/root/mnt", self.holder.id().expect("it runs")))
+    }
+}
+
+/// Writes until there is no room.
+fn fill(file: &Path) {
+    let mut file = std::fs::File::create(file).unwrap();
+    // A smaller piece may still fit where a larger one does not.
+    for piece in [64 * 1024, 4096, 1] {
+        loop {
+            match file.write(&vec![0; piece]) {
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::StorageFull => break,
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn without_room_sessions_go_on_and_links_wait_for_some() {
+    let disk = SmallDisk::new().await;
+    let (state, filler) = (disk.path().join("state"), disk.path().join("filler"));
+    let console = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (uuid, address) = (Uuid::new_v4(), console.local_addr().unwrap());
+    let state_dir = state.to_str().unwrap().to_owned();
+    let stack = Stack::builder()
+        .agent(move |agent| agent.external(uuid, "raw", "tcp", address).set("node.state_dir", state_dir))
+        .start()
+        .await;
+    let (link, later) = (stack.mint("raw").await, stack.mint("raw").await);
+    let upgrade = stack.upgrade(&link);
+    let (mut client, accepted) = tokio::join!(upgrade.open(), console.accept());
+    let mut console_side = accepted.unwrap().0;
+
+    fill(&filler);
+    // What SQLite has room for in its files is used first.
+    let refused = eventually_some(PATIENCE, "a mint to be refused", async || stack.agent.try_mint("raw").await.err());
+    let refused = refused.await;
+    assert_eq!((refused.status, refused.code.as_str()), (507, "disk_full"), "{refused:?}");
+    assert!(refused.problem["detail"].as_str().unwrap().contains("state_dir"), "{refused:?}");
+    let again = stack.agent.try_mint(Mint::of("raw")).await.unwrap_err();
+    assert_eq!(again.status, 507, "it says so each time: {again:?}");
+    client.send_binary(b"still there?").await.unwrap();
+    let mut heard = [0; 12];
+    console_side.read_exact(&mut heard).await.unwrap();
+    console_side.write_all(b"still here").await.unwrap();
+    assert_eq!((&heard, client.binary().await.as_slice()), (b"still there?", &b"still here"[..]));
+    assert_eq!(stack.agent.sessions().await.len(), 1);
+    // A link that cannot be written to is not used up.
+    assert_eq!(stack.upgrade(&later).send().await.unwrap().refusal(), (500, "internal".to_owned()));
+
+    std::fs::remove_file(&filler).unwrap();
+    eventually(PATIENCE, "a mint with room", async || stack.agent.try_mint("raw").await.is_ok()).await;
+    drop(console_side);
+    assert_eq!(client.closed().await, closed(4410, "console_closed"));
+    let _client = stack.upgrade(&later).open().await;
+}
