@@ -91,10 +91,10 @@ reasons! {
     Internal         "internal"          500 1011 "Something went wrong on the server." "Try again; if it stays so, tell the operator."
     // Ends of sessions.
     ConsoleClosed    "console_closed"    409 4410 "The guest's console ended the connection." "Open it again."
-    ShutOff          "shut_off"          409 4411 "The guest was shut down." "Start it, then open the console again."
-    Destroyed        "destroyed"         409 4411 "The guest was switched off." "Start it, then open the console again."
-    Crashed          "crashed"           409 4411 "The guest crashed." "Start it, then open the console again."
-    Saved            "saved"             409 4411 "The guest was saved to disk." "Restore it, then open the console again."
+    ShutOff          "shut_off"          409 4411 "The guest was shut down." "Start it, then ask for a new link."
+    Destroyed        "destroyed"         409 4411 "The guest was switched off." "Start it, then ask for a new link."
+    Crashed          "crashed"           409 4411 "The guest crashed." "Start it, then ask for a new link."
+    Saved            "saved"             409 4411 "The guest was saved to disk." "Restore it, then ask for a new link."
     Failed           "failed"            409 4411 "The guest's emulator failed." "Tell the operator."
     Migrated         "migrated"          409 4412 "The guest moved to another host." "Ask for a new link."
     Killed           "killed"            403 4413 "The operator ended this session." "Ask the operator."
@@ -112,11 +112,21 @@ reasons! {
     MessageTooBig    "message_too_big"   400 1009 "The viewer sent a message that is too long." "Use another viewer."
 }
 
+/// Who may try again with the same token, after a refusal or an end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Retry {
+    /// A viewer, without being asked: what happened is likely to be over in a moment without anybody's doing.
+    ByItself,
+    /// Only a person. A viewer that went on by itself would fight somebody's decision, or ask in vain.
+    ByPerson,
+    /// Nobody: the token is worth nothing any more.
+    Never,
+}
+
 impl Reason {
-    /// Whether what this says is likely to be over in a moment without anybody's doing, so that a viewer may try again
-    /// by itself. What ends a session for good (the guest stopped, somebody else took over) is not: trying again there
-    /// would fight a person's decision.
-    pub const fn passes_by_itself(self) -> bool {
+    /// Who may try again.
+    pub const fn retry(self) -> Retry {
         match self {
             Self::Unreachable
             | Self::AgentUnreachable
@@ -128,13 +138,25 @@ impl Reason {
             | Self::AgentRestarted
             | Self::ConsoleClosed
             | Self::ClientGone
-            | Self::ClientStuck => true,
+            | Self::ClientStuck => Retry::ByItself,
+            Self::NoSuchPage
+            | Self::MethodNotAllowed
+            | Self::NoSuchConsole
+            | Self::NotRunning
+            | Self::Migrating
+            | Self::InUse
+            | Self::Unsupported
+            | Self::AgentInvalid
+            | Self::Internal
+            | Self::Superseded
+            | Self::ClientClosed
+            | Self::ProtocolError
+            | Self::TextFrame
+            | Self::MessageTooBig => Retry::ByPerson,
             Self::BadRequest
             | Self::MissingToken
             | Self::TokenConflict
             | Self::NoSuchKind
-            | Self::NoSuchPage
-            | Self::MethodNotAllowed
             | Self::BadSignature
             | Self::Expired
             | Self::Revoked
@@ -144,13 +166,7 @@ impl Reason {
             | Self::UnknownToken
             | Self::WrongNode
             | Self::UnknownNode
-            | Self::NoSuchConsole
-            | Self::NotRunning
-            | Self::Migrating
-            | Self::InUse
-            | Self::Unsupported
-            | Self::AgentInvalid
-            | Self::Internal
+            // A guest's end voids its tokens.
             | Self::ShutOff
             | Self::Destroyed
             | Self::Crashed
@@ -158,13 +174,8 @@ impl Reason {
             | Self::Failed
             | Self::Migrated
             | Self::Killed
-            | Self::Superseded
             | Self::LimitReached
-            | Self::Idle
-            | Self::ClientClosed
-            | Self::ProtocolError
-            | Self::TextFrame
-            | Self::MessageTooBig => false,
+            | Self::Idle => Retry::Never,
         }
     }
 }
@@ -219,13 +230,13 @@ mod tests {
 
     #[test]
     fn who_waits_for_what_passes_finds_it_again_with_the_same_token() {
-        for &reason in Reason::ALL.iter().filter(|reason| reason.passes_by_itself()) {
+        for &reason in Reason::ALL.iter().filter(|reason| reason.retry() == Retry::ByItself) {
             let answer = reason.status().as_u16();
             assert!([409, 502, 503].contains(&answer), "{reason}: {answer} says that the token itself is no good");
         }
         // What a restart of our own services sends must be among them.
         for &reason in Reason::ALL.iter().filter(|reason| reason.close_code() == 1012) {
-            assert!(reason.passes_by_itself(), "{reason}");
+            assert_eq!(reason.retry(), Retry::ByItself, "{reason}");
         }
     }
 

@@ -17,7 +17,7 @@ use http::header::{
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Empty, Full};
-use porthole_shared::reason::Reason;
+use porthole_shared::reason::{Reason, Retry};
 use porthole_shared::tunnel::REASON;
 use serde::Serialize;
 
@@ -67,8 +67,9 @@ pub fn refused_json(reason: Reason) -> Response<Body> {
         reason: Reason,
         words: &'static str,
         next_step: &'static str,
+        retry: Retry,
     }
-    let refusal = Refusal { reason, words: reason.words(), next_step: reason.next_step() };
+    let refusal = Refusal { reason, words: reason.words(), next_step: reason.next_step(), retry: reason.retry() };
     let mut response = json(reason.status(), &refusal);
     response.headers_mut().insert(REASON, HeaderValue::from_static(reason.code()));
     response
@@ -184,5 +185,6 @@ mod tests {
         assert_eq!(value["reason"], "expired");
         assert_eq!(value["words"], Reason::Expired.words());
         assert_eq!(value["next_step"], Reason::Expired.next_step());
+        assert_eq!(value["retry"], "never");
     }
 }

@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 use http::{Method, Response};
-use porthole_shared::reason::Reason;
+use porthole_shared::reason::{Reason, Retry};
 use serde::Serialize;
 
 use super::answer::{self, Body};
@@ -21,8 +21,7 @@ struct Row {
     words: &'static str,
     next_step: &'static str,
     close: u16,
-    /// A viewer may try again by itself.
-    reconnect: bool,
+    retry: Retry,
 }
 
 /// It changes with the release only.
@@ -31,7 +30,7 @@ static TABLE: LazyLock<Bytes> = LazyLock::new(|| {
         words: reason.words(),
         next_step: reason.next_step(),
         close: reason.close_code(),
-        reconnect: reason.passes_by_itself(),
+        retry: reason.retry(),
     };
     let table: BTreeMap<&str, Row> = Reason::ALL.iter().map(|&reason| (reason.code(), row(reason))).collect();
     // Plain texts and numbers: it does not fail.
@@ -66,7 +65,7 @@ mod tests {
             assert_eq!(row["words"], reason.words());
             assert_eq!(row["next_step"], reason.next_step());
             assert_eq!(row["close"], reason.close_code());
-            assert_eq!(row["reconnect"], reason.passes_by_itself());
+            assert_eq!(row["retry"], serde_json::to_value(reason.retry()).unwrap());
         }
         assert_eq!(table.as_object().unwrap().len(), Reason::ALL.len());
     }

@@ -74,8 +74,8 @@ async fn pages_are_told_every_reason() {
     assert_eq!(answer.field("x-content-type-options"), Some("nosniff"));
     let table: serde_json::Value = serde_json::from_str(&body).unwrap();
     assert_eq!(table["used"]["words"], "This link was already used.");
-    assert_eq!(table["used"]["reconnect"], false);
-    assert_eq!(table["edge_draining"]["reconnect"], true);
+    assert_eq!(table["used"]["retry"], "never");
+    assert_eq!(table["edge_draining"]["retry"], "by_itself");
 
     let mut client = Client::connect(&edge).await;
     let answer = client.ask("HEAD /api/reasons HTTP/1.1\r\nHost: a\r\n\r\n").await;

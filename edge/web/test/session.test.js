@@ -16,8 +16,10 @@ const ABOUT = { kind: "vnc", name: "web-01", readOnly: false };
  */
 function play(script, answer = async () => ABOUT) {
     const reasons = new Reasons();
-    const row = (/** @type {boolean} */ reconnect) => ({ words: "W.", next_step: "N.", reconnect });
-    reasons.learn({ killed: row(false), edge_draining: row(true), used: row(false), agent_unreachable: row(true) });
+    const row = (/** @type {import("../src/common/reasons.js").Retry} */ retry) => ({ words: "W.", next_step: "N.", retry });
+    reasons.learn({
+        killed: row("never"), used: row("never"), edge_draining: row("by_itself"), agent_unreachable: row("by_itself"),
+    });
     /** @type {string[]} */
     const told = [];
     let time = 0;

@@ -86,10 +86,13 @@ async fn a_window_without_a_link_says_so() {
 
 #[tokio::test]
 async fn a_guest_that_is_off_can_be_started_and_opened_again() {
-    let seat = Seat::new("off").await;
-    let Seat { browser, stack, guest } = &seat;
-    let link = stack.mint(guest).await;
-    guest.destroy().await;
+    let mut seat = Seat::new("off").await;
+    let link = seat.stack.mint(&seat.guest).await;
+    // Had its agent seen it stop, the link would be void.
+    seat.stack.agent.stop().await;
+    seat.guest.destroy().await;
+    seat.stack.agent.start_again().await;
+    let Seat { browser, guest, .. } = &seat;
     browser.open(&link.url).await;
     browser.until_because("refused", "not_running").await;
     says(browser, Reason::NotRunning, "").await;

@@ -12,7 +12,7 @@ struct Row {
     words: String,
     next_step: String,
     close: u16,
-    reconnect: bool,
+    retry: String,
 }
 
 /// Speaks for the edge, as the hash of the address says: it refuses for a reason when asked what the link is for, as an
@@ -77,14 +77,17 @@ async fn every_reason_is_worded() {
             let page = format!("{}/vnc.html?token=t&title={how}-{reason}", stack.edge.url());
             browser.open(&format!("{page}#{how}%20{reason}%20{}", row.close)).await;
             let end = if how == "refuses" { "refused" } else { "ended" };
-            let state = if row.reconnect { "reconnecting" } else { end };
+            let by_itself = row.retry == "by_itself";
+            let state = if by_itself { "reconnecting" } else { end };
             browser.until_because(state, reason).await;
             let status = browser.status().await;
             assert!(status.starts_with(&row.words), "{how} {reason}: {status}");
             match browser.notice().await {
-                None => assert!(row.reconnect, "{how} {reason}: no notice"),
+                None => assert!(by_itself, "{how} {reason}: no notice"),
                 Some(notice) => {
-                    assert!(!row.reconnect, "{how} {reason}: {notice:?}");
+                    assert!(!by_itself, "{how} {reason}: {notice:?}");
+                    let offered = notice.actions.iter().any(|action| action == "reconnect");
+                    assert_eq!(offered, row.retry != "never", "{how} {reason}: {notice:?}");
                     assert_eq!((&notice.title, &notice.next), (&row.words, &row.next_step), "{how} {reason}");
                 }
             }

@@ -2,6 +2,7 @@
 
 /** @typedef {import("./keep.js").Link} Link */
 /** @typedef {import("./reasons.js").Wording} Wording */
+/** @typedef {import("./reasons.js").Retry} Retry */
 
 /**
  * @typedef {object} About
@@ -77,7 +78,7 @@ async function json(path, request) {
     }
     if (response.ok) return body;
     if (typeof body?.reason !== "string") throw new Unreachable(`status ${response.status}`);
-    const { words, next_step } = body;
-    const worded = typeof words === "string" && typeof next_step === "string";
-    throw new Refused(body.reason, worded ? { words, next_step } : {});
+    const { words, next_step, retry } = body;
+    const worded = typeof words === "string" && typeof next_step === "string" && typeof retry === "string";
+    throw new Refused(body.reason, worded ? { words, next_step, retry: /** @type {Retry} */ (retry) } : {});
 }

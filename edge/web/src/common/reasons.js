@@ -1,10 +1,15 @@
 // Why a console was refused or ended, in words: the edge's table, and the few things that only a page can know.
 
 /**
+ * The page, without being asked; only the person; nobody, because the link is worth nothing any more.
+ * @typedef {"by_itself" | "by_person" | "never"} Retry
+ */
+
+/**
  * @typedef {object} Wording
  * @property {string} words       what happened
  * @property {string} next_step   what the person can do
- * @property {boolean} reconnect  it passes by itself: the page tries again
+ * @property {Retry} retry        who may open the same link again
  */
 
 /**
@@ -15,56 +20,51 @@ const OWN = {
     no_link: {
         words: "There is no console link in this window.",
         next_step: "Open the link that you were given, or ask for a new one.",
-        reconnect: false,
+        retry: "never",
     },
     gateway_unreachable: {
         words: "The console gateway cannot be reached.",
         next_step: "Check your network connection.",
-        reconnect: true,
+        retry: "by_itself",
     },
     connection_lost: {
         words: "The connection was lost.",
         next_step: "Check your network connection.",
-        reconnect: true,
+        retry: "by_itself",
     },
     gave_up: {
         words: "The console could not be reached for five minutes.",
         next_step: "Check your network connection, then reconnect; if it stays so, tell the operator.",
-        reconnect: false,
+        retry: "by_person",
     },
     no_page: {
         words: "This page cannot show consoles of this kind.",
         next_step: "Ask for a link to another console of the guest, or use a native client.",
-        reconnect: false,
+        retry: "never",
     },
     not_loaded: {
         words: "A part of this page could not be loaded.",
         next_step: "Check your network connection, then reload the page.",
-        reconnect: true,
+        retry: "by_itself",
     },
     not_understood: {
         words: "The guest's screen asks for something that this page does not speak.",
         next_step: "Use a native viewer, or tell the operator.",
-        reconnect: false,
+        retry: "by_person",
     },
     left: {
         words: "You have disconnected.",
         next_step: "You can reconnect while the link is valid.",
-        reconnect: false,
+        retry: "by_person",
     },
     closed: {
         words: "The console was closed.",
         next_step: "Reconnect, or ask for a new link; if it stays so, tell the operator.",
-        reconnect: false,
+        retry: "by_person",
     },
 };
 
 /** What a page finds out by itself. @typedef {keyof typeof OWN} OwnReason */
-
-/** After these, the same link has no chance. */
-const FINAL = new Set(["bad_request", "missing_token", "token_conflict", "no_such_kind", "bad_signature", "expired",
-    "revoked", "used", "not_yours", "origin_refused", "unknown_token", "wrong_node", "unknown_node", "migrated", "killed",
-    "limit_reached", "no_link", "no_page"]);
 
 /** What codes look like. */
 const CODE = /^[a-z][a-z_]{0,39}$/;
@@ -101,9 +101,4 @@ export class Reasons {
  */
 export function isCode(text) {
     return CODE.test(text) && !Object.hasOwn(OWN, text);
-}
-
-/** Whether opening the same link again is worth offering. @param {string} code */
-export function mayReconnect(code) {
-    return !FINAL.has(code);
 }

@@ -161,7 +161,7 @@ export class Session {
     async #settle(state, reason, told = {}, again = true) {
         const { reasons, view, now } = this.#parts;
         const wording = { ...reasons.word(reason), ...told };
-        const wait = wording.reconnect && again && !this.#left ? this.#patience.next(now()) : undefined;
+        const wait = wording.retry === "by_itself" && again && !this.#left ? this.#patience.next(now()) : undefined;
         if (wait === undefined) {
             view.tell(state, reason, wording);
             return false;

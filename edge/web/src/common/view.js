@@ -2,7 +2,6 @@
 // the page's title.
 
 import { buttons, byId } from "./dom.js";
-import { mayReconnect } from "./reasons.js";
 
 /** @typedef {import("./session.js").State} State */
 /** @typedef {import("./session.js").View} View */
@@ -16,6 +15,8 @@ export class PageView {
     /** @type {State} */
     state = "asking";
     #viewOnly = false;
+    /** Whether the same link is worth another try. */
+    #mayRetry = false;
     #onChange;
 
     /** @param {(state: State) => void} onChange */
@@ -55,7 +56,7 @@ export class PageView {
     /** The person has read the notice: the last picture is theirs to look at, and the way back is in the bar. */
     putAway() {
         byId("notice").hidden = true;
-        byId("again").hidden = !mayReconnect(document.documentElement.dataset.reason ?? "");
+        byId("again").hidden = !this.#mayRetry;
     }
 
     /** @param {boolean} on */
@@ -80,7 +81,8 @@ export class PageView {
             byId("notice-next").textContent = wording.next_step;
             byId("notice-code").textContent = reason;
             notice.toggleAttribute("data-calm", reason === "left");
-            for (const again of buttons("reconnect")) if (notice.contains(again)) again.hidden = !mayReconnect(reason);
+            this.#mayRetry = wording.retry !== "never";
+            for (const again of buttons("reconnect")) if (notice.contains(again)) again.hidden = !this.#mayRetry;
         }
         return fresh;
     }
