@@ -90,6 +90,13 @@ impl Fixture {
         Ok(self.sessions.begin(place, redeemed))
     }
 
+    /// As somebody who asks what a token is for.
+    pub(crate) async fn ask(&self, token: &Token) -> Result<(), Reason> {
+        let presented = presented(token, None);
+        let examined = self.tokens.examine(&presented).await?;
+        self.sessions.has_place(&examined, &presented.client, &edge())
+    }
+
     /// Waits until every end has been written.
     pub(crate) async fn settle(&self) {
         self.tasks.close();

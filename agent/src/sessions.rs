@@ -57,18 +57,13 @@ impl Sessions {
 
     /// Takes a place for one more connection with this token, or says why there is none.
     pub fn reserve(&self, token: &Examined, client: &ClientFacts, edge: &EdgeName) -> Result<Reservation, Reason> {
-        let console = token.console();
-        let applicant = Applicant {
-            token: token.id(),
-            console,
-            name: token.name().clone(),
-            requestor: token.requestor().cloned(),
-            client: client.address.ip().to_canonical(),
-            edge: (edge.clone(), client.edge_instance),
-            supersedes: token.is_bound() && table::supersedes(console.kind),
-        };
-        let (number, _end) = self.table().reserve(applicant, self.0.limits)?;
+        let (number, _end) = self.table().reserve(applicant(token, client, edge), self.0.limits)?;
         Ok(Reservation { sessions: self.clone(), number })
+    }
+
+    /// Whether [`Self::reserve`] would find a place now. Takes none.
+    pub fn has_place(&self, token: &Examined, client: &ClientFacts, edge: &EdgeName) -> Result<(), Reason> {
+        self.table().place_for(&applicant(token, client, edge), self.0.limits).map(drop)
     }
 
     /// Begins a connection whose token is redeemed. An earlier connection of the same session is told that it is
@@ -153,6 +148,19 @@ impl Sessions {
     fn table(&self) -> MutexGuard<'_, Table> {
         // No operation on the table can leave it half done, so a panic elsewhere under the lock costs nothing.
         self.0.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn applicant(token: &Examined, client: &ClientFacts, edge: &EdgeName) -> Applicant {
+    let console = token.console();
+    Applicant {
+        token: token.id(),
+        console,
+        name: token.name().clone(),
+        requestor: token.requestor().cloned(),
+        client: client.address.ip().to_canonical(),
+        edge: (edge.clone(), client.edge_instance),
+        supersedes: token.is_bound() && table::supersedes(console.kind),
     }
 }
 

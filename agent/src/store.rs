@@ -19,6 +19,7 @@ mod tokens;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
 use porthole_shared::clock::UnixTime;
@@ -30,7 +31,7 @@ pub use self::place::PlaceError;
 pub use self::select::{ListedToken, TokenPage};
 pub use self::sessions::SessionEnd;
 pub use self::sweep::{Swept, sweep_now_and_then};
-pub use self::tokens::{NewToken, Redeem, TokenRecord};
+pub use self::tokens::{NewToken, Redeem, TokenMark, TokenRecord};
 
 /// How many connections read.
 const READERS: u32 = 4;
@@ -44,6 +45,8 @@ pub struct Store {
     writer: SqlitePool,
     readers: SqlitePool,
     boot_id: Arc<str>,
+    /// The number of the token that was written last.
+    newest_token: Arc<AtomicI64>,
     /// Keeps other agents out for as long as this one has the file open.
     _place: Arc<Place>,
 }
@@ -103,7 +106,7 @@ pub enum OpenError {
 /// SQLite's primary result code where a write finds no room.
 const SQLITE_FULL: i32 = 13;
 /// Its extended code where the index of the write-ahead log cannot grow, which is for the same reason.
-const SQLITE_IOERR_SHMSIZE: i32 = 10 | (19 << 8);
+const SQLITE_IOERR_SHMSIZE: i32 = 0x130a;
 
 impl Error {
     /// Whether there is no room on the disk: this ends by itself once somebody makes some.
@@ -148,7 +151,10 @@ impl Store {
             .await
             .map_err(|source| OpenError::Migrate { path: path.clone(), source })?;
         let readers = pool().max_connections(READERS).connect_with(options.read_only(true)).await.map_err(sqlite)?;
-        let store = Self { writer, readers, boot_id: boot_id.into(), _place: Arc::new(place) };
+        let newest_token: Option<i64> =
+            sqlx::query_scalar("SELECT max(number) FROM tokens").fetch_one(&writer).await.map_err(sqlite)?;
+        let newest_token = Arc::new(AtomicI64::new(newest_token.unwrap_or(0)));
+        let store = Self { writer, readers, boot_id: boot_id.into(), newest_token, _place: Arc::new(place) };
         let closed = store.close_left_open(now).await.map_err(OpenError::CloseLeftOpen)?;
         if closed > 0 {
             tracing::warn!(sessions = closed, "an earlier run ended without closing these sessions' rows");

@@ -231,8 +231,9 @@ impl Tokens {
     /// Makes what was made for a domain until now void, by a task that the end of the process waits for. Whoever comes
     /// with such a token later is told why.
     pub fn void_domain(&self, uuid: ConsoleUuid, reason: Reason) {
-        let (recorder, now) = (self.0.recorder.clone(), self.now());
-        drop(self.0.recorder.tasks.spawn(async move { recorder.void_domain(uuid, reason, now).await }));
+        // As of now, however long the statement waits: what is made later is for the guest's next start.
+        let (recorder, until) = (self.0.recorder.clone(), self.0.recorder.store.mark_tokens());
+        drop(self.0.recorder.tasks.spawn(async move { recorder.void_domain(uuid, reason, until).await }));
     }
 
     /// Some of them, in the order of their ids.

@@ -22,12 +22,19 @@ pub struct Daemon {
     /// What it is started with next.
     settings: Settings,
     process: Option<Process>,
+    /// Whose mounts it sees, instead of this process's.
+    mounts_of: Option<u32>,
 }
 
 impl Daemon {
     /// Not started yet; its files are in the directory.
     pub(crate) fn new(binary: &'static str, directory: &Path, settings: Settings, lifetime: Lifetime) -> Self {
-        Self { binary, directory: directory.to_owned(), lifetime, settings, process: None }
+        Self { binary, directory: directory.to_owned(), lifetime, settings, process: None, mounts_of: None }
+    }
+
+    /// Lets it see the mounts that the process of this id sees.
+    pub(crate) const fn see_mounts_of(&mut self, process: u32) {
+        self.mounts_of = Some(process);
     }
 
     /// Takes one that an earlier process started, if it still runs with the same settings and the same binary.
@@ -72,7 +79,7 @@ impl Daemon {
     /// Starts it and waits until it says that it is ready.
     pub(crate) async fn start(&mut self, ready: impl AsyncFn() -> bool) -> Result<()> {
         self.write_settings()?;
-        let mut command = Command::new(places::binary(self.binary)?);
+        let mut command = self.program()?;
         command.arg("--config").arg(self.config_path()).current_dir("/");
         let process = Process::spawn(self.binary, &command, &self.log_path(), self.lifetime, Stdio::null())?;
         if self.lifetime == Lifetime::Detached {
@@ -92,6 +99,15 @@ impl Daemon {
         }
         self.process = Some(process);
         Ok(())
+    }
+
+    fn program(&self) -> Result<Command> {
+        let binary = places::binary(self.binary)?;
+        let Some(process) = self.mounts_of else { return Ok(Command::new(binary)) };
+        // Becomes the binary: the process keeps its id.
+        let mut command = Command::new("nsenter");
+        command.arg(format!("--mount=/proc/{process}/ns/mnt")).arg(binary);
+        Ok(command)
     }
 
     /// Its process.

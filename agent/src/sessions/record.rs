@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use porthole_shared::clock::{Clock, UnixTime};
+use porthole_shared::clock::Clock;
 use porthole_shared::lifecycle::chain;
 use porthole_shared::names::{ConsoleUuid, SessionId};
 use porthole_shared::reason::Reason;
 use tokio::time::sleep;
 use tokio_util::task::TaskTracker;
 
-use crate::store::{SessionEnd, Store};
+use crate::store::{SessionEnd, Store, TokenMark};
 
 /// Between two attempts to write an end. There are no more of these than connections that lived when the database
 /// began to fail, because while it fails none can begin. Short enough for the process's end to wait for one.
@@ -68,9 +68,9 @@ impl Recorder {
 
 impl Recorder {
     /// Makes a domain's tokens void, as often tried as an end.
-    pub(crate) async fn void_domain(&self, uuid: ConsoleUuid, reason: Reason, until: UnixTime) {
+    pub(crate) async fn void_domain(&self, uuid: ConsoleUuid, reason: Reason, until: TokenMark) {
         loop {
-            match self.store.void_domain(uuid, reason, until).await {
+            match self.store.void_domain(uuid, reason, until, self.clock.now()).await {
                 Ok(tokens) => return tracing::debug!(%uuid, %reason, tokens, "a guest's tokens are void"),
                 Err(error) => tracing::error!(%uuid, error = chain(&error), "a guest's tokens are not void yet"),
             }

@@ -113,6 +113,15 @@ impl Applicant {
     }
 }
 
+/// A place for a connection.
+#[derive(Debug)]
+pub(super) struct Place {
+    /// What it counts against at once.
+    free: Vec<Share>,
+    /// What it will count against once it has taken the place of an earlier connection.
+    awaited: Vec<Share>,
+}
+
 #[derive(Debug)]
 struct Entry {
     applicant: Applicant,
@@ -142,24 +151,27 @@ pub(super) struct Table {
 impl Table {
     /// Takes a place.
     pub(super) fn reserve(&mut self, applicant: Applicant, limits: Limits) -> Result<(Number, Arc<End>), Reason> {
-        if self.stopping.is_some() {
-            return Err(Reason::Draining);
-        }
-        let is_full = |share: &Share| limits.of(share).is_some_and(|most| self.count_of(share) >= most);
-        let (full, free): (Vec<_>, Vec<_>) = applicant.shares().partition(is_full);
-        let has_place = full.is_empty() || (applicant.supersedes && self.will_free(applicant.token, &full));
-        if !has_place {
-            return Err(Reason::Full);
-        }
+        let Place { free, awaited } = self.place_for(&applicant, limits)?;
         self.last += 1;
         let number = Number(self.last);
         let end = Arc::new(End::default());
         for share in free {
             *self.counts.entry(share).or_default() += 1;
         }
-        let entry = Entry { applicant, end: Arc::clone(&end), counters: Arc::default(), session: None, awaited: full };
+        let entry = Entry { applicant, end: Arc::clone(&end), counters: Arc::default(), session: None, awaited };
         self.entries.insert(number, entry);
         Ok((number, end))
+    }
+
+    /// Where there would be a place.
+    pub(super) fn place_for(&self, applicant: &Applicant, limits: Limits) -> Result<Place, Reason> {
+        if self.stopping.is_some() {
+            return Err(Reason::Draining);
+        }
+        let is_full = |share: &Share| limits.of(share).is_some_and(|most| self.count_of(share) >= most);
+        let (awaited, free): (Vec<_>, Vec<_>) = applicant.shares().partition(is_full);
+        let has_place = awaited.is_empty() || (applicant.supersedes && self.will_free(applicant.token, &awaited));
+        if has_place { Ok(Place { free, awaited }) } else { Err(Reason::Full) }
     }
 
     /// Whether this token has a connection that a newer one would end, which counts wherever there is no place, and

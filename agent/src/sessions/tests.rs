@@ -238,7 +238,13 @@ async fn places_are_limited_in_all_and_per_console_and_freed() {
     let full = fixture.connect(&fixture.mint(Policy::Once).await.token, None).await;
     assert_eq!(full.unwrap_err(), Reason::Full);
     drop(one);
-    let four = fixture.connect(&fixture.mint(Policy::Once).await.token, None).await.unwrap();
+    // Who only asks takes nothing.
+    let asking = fixture.mint(Policy::Once).await.token;
+    for _ in 0..2 {
+        fixture.ask(&asking).await.unwrap();
+    }
+    let four = fixture.connect(&asking, None).await.unwrap();
+    assert_eq!(fixture.ask(&fixture.mint(Policy::Once).await.token).await, Err(Reason::Full));
     drop((three, four));
     assert_eq!(fixture.sessions.len(), 0);
 }

@@ -8,7 +8,7 @@ use sqlx::{Sqlite, query::Query};
 
 use super::convert::{time, value};
 use super::tokens::record;
-use super::{Error, Store, TokenRecord, failed};
+use super::{Error, Store, TokenMark, TokenRecord, failed};
 use crate::hypervisor::NameOrUuid;
 use crate::sessions::Selector;
 
@@ -104,18 +104,25 @@ impl Store {
         Ok(done.rows_affected())
     }
 
-    /// Makes the tokens of a domain void that were made until now; how many there were.
-    pub async fn void_domain(&self, uuid: ConsoleUuid, reason: Reason, now: UnixTime) -> Result<u64, Error> {
+    /// Makes the tokens of a domain void that were made until then; how many there were.
+    pub async fn void_domain(
+        &self,
+        uuid: ConsoleUuid,
+        reason: Reason,
+        until: TokenMark,
+        now: UnixTime,
+    ) -> Result<u64, Error> {
         let operation = "voiding a domain's tokens";
         let mut write = self.write(operation).await?;
         let done = sqlx::query(
             "UPDATE tokens SET revoked = ?1, void_reason = ?2 \
-             WHERE uuid = ?3 AND source = ?4 AND revoked IS NULL AND created <= ?1",
+             WHERE uuid = ?3 AND source = ?4 AND revoked IS NULL AND number <= ?5",
         )
         .bind(now.0)
         .bind(reason.code())
         .bind(uuid.to_string())
         .bind(ConsoleSource::Libvirt.as_str())
+        .bind(until.0)
         .execute(&mut *write)
         .await
         .map_err(failed(operation))?;

@@ -1,5 +1,7 @@
 //! The rows of tokens, and the one statement that redeems.
 
+use std::sync::atomic::Ordering;
+
 use porthole_shared::binding::BindingHash;
 use porthole_shared::clock::UnixTime;
 use porthole_shared::names::{ConsoleId, ConsoleName, EdgeName, Requestor, SessionId, TokenId};
@@ -56,6 +58,11 @@ pub struct TokenRecord {
     pub state: TokenState,
 }
 
+/// A moment in the making of tokens: each is written before it or after it. Times would not tell, because rows count whole
+/// seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TokenMark(pub(super) i64);
+
 /// A wish to use a token.
 #[derive(Debug, Clone)]
 pub struct Redeem {
@@ -96,10 +103,11 @@ impl Store {
     pub async fn insert_token(&self, token: &NewToken) -> Result<(), Error> {
         let operation = "writing a token";
         let mut write = self.write(operation).await?;
+        let number = self.newest_token.load(Ordering::Relaxed) + 1;
         sqlx::query(
             "INSERT INTO tokens (id, hash, boot_id, source, uuid, kind, idx, name, requestor, policy, created, \
-             redeem_by, expires, read_only, force, idle, longest) \
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+             redeem_by, expires, read_only, force, idle, longest, number) \
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )
         .bind(token.id.to_string())
         .bind(token.hash.0.as_slice())
@@ -118,10 +126,19 @@ impl Store {
         .bind(token.rights.force)
         .bind(token.rights.idle)
         .bind(token.rights.longest)
+        .bind(number)
         .execute(&mut *write)
         .await
         .map_err(failed(operation))?;
-        write.commit().await.map_err(failed(operation))
+        write.commit().await.map_err(failed(operation))?;
+        // There is one writer, so numbers follow each other.
+        self.newest_token.store(number, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Now.
+    pub fn mark_tokens(&self) -> TokenMark {
+        TokenMark(self.newest_token.load(Ordering::Relaxed))
     }
 
     /// The token whose text has this hash.

@@ -81,8 +81,8 @@ async fn inspect(link: &Link, edge: &EdgeName, request: &Request<Incoming>) -> R
     let services = &link.server.services;
     let examined = services.tokens.examine(&presented).await?;
     // A page cannot see why its upgrade is refused, so what would refuse it is looked for here: whatever can be known
-    // without opening the console. The place is free again at once.
-    drop(services.sessions.reserve(&examined, &presented.client, edge)?);
+    // without opening the console. No place is taken: a page that only asks keeps nobody out.
+    services.sessions.has_place(&examined, &presented.client, edge)?;
     let console = examined.console();
     if console.source == ConsoleSource::Libvirt && services.consoles.hypervisor().is_migrating(console.uuid).await {
         return Err(Reason::Migrating);

@@ -99,7 +99,8 @@ fn links_and_sessions_are_listed_and_ended_together() {
     assert_eq!(revoked.stdout, "Tokens revoked: 2. Connections ended: 1.\n");
     let killed = agent.run(&["sessions", "kill", "--console", "web-01"]).ok();
     assert_eq!(killed.stdout, "Connections ended: 1. Tokens revoked: 2.\n");
-    agent.run(&["sessions", "--client", "::1", "--console", "web-01"]).ok();
+    let none = agent.run(&["sessions", "--client", "::1", "--console", "web-01"]);
+    assert_eq!((none.code, none.stderr.as_str()), (0, "Nobody is connected.\n"));
     let lines: Vec<String> = agent.seen().into_iter().map(|seen| seen.line).collect();
     assert_eq!(
         lines,

@@ -26,6 +26,7 @@ pub struct AgentBuilder {
     settings: Settings,
     lifetime: Lifetime,
     tunnel: SocketAddr,
+    mounts_of: Option<u32>,
 }
 
 impl Agent {
@@ -49,6 +50,7 @@ impl Agent {
             settings,
             lifetime: Lifetime::Attached,
             tunnel,
+            mounts_of: None,
         };
         Ok(builder.tunnel(tunnel))
     }
@@ -101,6 +103,13 @@ impl AgentBuilder {
         self
     }
 
+    /// Let it see the mounts that the process of this id sees, instead of this process's.
+    #[must_use]
+    pub const fn mounts_of(mut self, process: u32) -> Self {
+        self.mounts_of = Some(process);
+        self
+    }
+
     /// Let it outlive this process.
     #[must_use]
     pub fn detached(mut self) -> Self {
@@ -124,14 +133,17 @@ impl AgentBuilder {
     }
 
     fn prepared(self) -> Result<Agent> {
-        let Self { directory, name, settings, lifetime, tunnel } = self;
+        let Self { directory, name, settings, lifetime, tunnel, mounts_of } = self;
         let socket = socket_in(&directory);
         // Whatever the umask: the agent refuses directories in which others could replace what is its own.
         let mut own = DirBuilder::new();
         own.recursive(true).mode(0o755);
         own.create(directory.join("state")).context("creating the agent's state directory")?;
         own.create(socket.parent().unwrap_or(&directory)).context("creating the socket's directory")?;
-        let daemon = Daemon::new(BINARY, &directory, settings, lifetime);
+        let mut daemon = Daemon::new(BINARY, &directory, settings, lifetime);
+        if let Some(process) = mounts_of {
+            daemon.see_mounts_of(process);
+        }
         Ok(Agent { daemon, name, directory, socket, tunnel })
     }
 }

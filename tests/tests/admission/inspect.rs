@@ -73,9 +73,9 @@ async fn a_guest_that_does_not_run_is_told_of_before_anything_connects() {
     let question = json!({"token": link.token});
     assert_eq!(stack.edge.inspect(&question).await.unwrap().status(), 200);
     guest.destroy().await;
-    eventually(PATIENCE, "the page to be told that the guest does not run", async || {
+    eventually(PATIENCE, "the page to be told what became of the guest", async || {
         let answer = stack.edge.inspect(&question).await.unwrap();
-        answer.status() == 409 && json_of(&answer)["reason"] == "not_running"
+        answer.status() == 409 && json_of(&answer)["reason"] == "destroyed"
     })
     .await;
 }

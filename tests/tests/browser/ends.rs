@@ -31,9 +31,9 @@ async fn a_killed_session_stays_ended() {
 }
 
 #[tokio::test]
-async fn a_guest_that_stops_ends_the_session_until_it_is_started() {
+async fn a_guest_that_stops_ends_the_session_and_its_link() {
     let seat = Seat::connected("stops").await;
-    let Seat { browser, guest, .. } = &seat;
+    let Seat { browser, guest, stack, .. } = &seat;
     for reason in [Reason::ShutOff, Reason::Destroyed] {
         if reason == Reason::ShutOff {
             guest.shutdown().await;
@@ -41,8 +41,9 @@ async fn a_guest_that_stops_ends_the_session_until_it_is_started() {
             guest.destroy().await;
         }
         ended(&seat, reason).await;
+        assert_eq!(browser.notice().await.unwrap().actions, ["close"], "its link is void");
         guest.boot().await.unwrap();
-        browser.click("#notice [data-action=reconnect]").await;
+        browser.open(&stack.mint(guest).await.url).await;
         browser.until("connected").await;
         seat.works('a').await;
     }

@@ -35,9 +35,14 @@ impl SmallDisk {
         Self { holder }
     }
 
+    /// Whose mounts it is among.
+    fn process(&self) -> u32 {
+        self.holder.id().expect("it runs")
+    }
+
     /// From this process's point of view.
     fn path(&self) -> PathBuf {
-        PathBuf::from(format!("/proc/{}/root/mnt", self.holder.id().expect("it runs")))
+        PathBuf::from(format!("/proc/{}/root/mnt", self.process()))
     }
 }
 
@@ -59,12 +64,13 @@ fn fill(file: &Path) {
 #[tokio::test]
 async fn without_room_sessions_go_on_and_links_wait_for_some() {
     let disk = SmallDisk::new().await;
-    let (state, filler) = (disk.path().join("state"), disk.path().join("filler"));
+    let (process, filler) = (disk.process(), disk.path().join("filler"));
     let console = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (uuid, address) = (Uuid::new_v4(), console.local_addr().unwrap());
-    let state_dir = state.to_str().unwrap().to_owned();
     let stack = Stack::builder()
-        .agent(move |agent| agent.external(uuid, "raw", "tcp", address).set("node.state_dir", state_dir))
+        .agent(move |agent| {
+            agent.external(uuid, "raw", "tcp", address).set("node.state_dir", "/mnt/state").mounts_of(process)
+        })
         .start()
         .await;
     let (link, later) = (stack.mint("raw").await, stack.mint("raw").await);
