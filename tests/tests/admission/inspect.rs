@@ -27,7 +27,10 @@ async fn refused_with(stack: &Stack, body: impl Into<Bytes>) -> (u16, String) {
     let reason: Reason = json["reason"].as_str().unwrap().parse().unwrap();
     assert_eq!(answer.headers()["x-porthole-reason"], reason.code());
     assert_eq!(answer.status(), reason.status());
-    assert_eq!(json, json!({"reason": reason.code(), "words": reason.words(), "next_step": reason.next_step()}));
+    assert_eq!(
+        json,
+        json!({"reason": reason.code(), "words": reason.words(), "next_step": reason.next_step(), "retry": reason.retry()})
+    );
     (answer.status().as_u16(), reason.code().to_owned())
 }
 
