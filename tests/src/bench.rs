@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
+pub mod control;
 pub mod first_pixels;
 mod noise;
 

@@ -22,19 +22,19 @@ pub struct Daemon {
     /// What it is started with next.
     settings: Settings,
     process: Option<Process>,
-    /// Whose mounts it sees, instead of this process's.
-    mounts_of: Option<u32>,
+    /// A command that becomes the one behind it, which is then this daemon.
+    under: Vec<String>,
 }
 
 impl Daemon {
     /// Not started yet; its files are in the directory.
     pub(crate) fn new(binary: &'static str, directory: &Path, settings: Settings, lifetime: Lifetime) -> Self {
-        Self { binary, directory: directory.to_owned(), lifetime, settings, process: None, mounts_of: None }
+        Self { binary, directory: directory.to_owned(), lifetime, settings, process: None, under: Vec::new() }
     }
 
-    /// Lets it see the mounts that the process of this id sees.
-    pub(crate) const fn see_mounts_of(&mut self, process: u32) {
-        self.mounts_of = Some(process);
+    /// Starts it by a command that becomes the one behind it (`nsenter`, `taskset`): the process keeps its id.
+    pub(crate) fn start_under(&mut self, command: Vec<String>) {
+        self.under = command;
     }
 
     /// Takes one that an earlier process started, if it still runs with the same settings and the same binary.
@@ -103,10 +103,9 @@ impl Daemon {
 
     fn program(&self) -> Result<Command> {
         let binary = places::binary(self.binary)?;
-        let Some(process) = self.mounts_of else { return Ok(Command::new(binary)) };
-        // Becomes the binary: the process keeps its id.
-        let mut command = Command::new("nsenter");
-        command.arg(format!("--mount=/proc/{process}/ns/mnt")).arg(binary);
+        let Some((first, rest)) = self.under.split_first() else { return Ok(Command::new(binary)) };
+        let mut command = Command::new(first);
+        command.args(rest).arg(binary);
         Ok(command)
     }
 

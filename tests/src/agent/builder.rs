@@ -26,7 +26,7 @@ pub struct AgentBuilder {
     settings: Settings,
     lifetime: Lifetime,
     tunnel: SocketAddr,
-    mounts_of: Option<u32>,
+    under: Vec<String>,
 }
 
 impl Agent {
@@ -50,7 +50,7 @@ impl Agent {
             settings,
             lifetime: Lifetime::Attached,
             tunnel,
-            mounts_of: None,
+            under: Vec::new(),
         };
         Ok(builder.tunnel(tunnel))
     }
@@ -103,10 +103,10 @@ impl AgentBuilder {
         self
     }
 
-    /// Let it see the mounts that the process of this id sees, instead of this process's.
+    /// Start it by a command that becomes the one behind it, such as `nsenter` or `taskset`.
     #[must_use]
-    pub const fn mounts_of(mut self, process: u32) -> Self {
-        self.mounts_of = Some(process);
+    pub fn under(mut self, command: impl IntoIterator<Item: Into<String>>) -> Self {
+        self.under = command.into_iter().map(Into::into).collect();
         self
     }
 
@@ -133,7 +133,7 @@ impl AgentBuilder {
     }
 
     fn prepared(self) -> Result<Agent> {
-        let Self { directory, name, settings, lifetime, tunnel, mounts_of } = self;
+        let Self { directory, name, settings, lifetime, tunnel, under } = self;
         let socket = socket_in(&directory);
         // Whatever the umask: the agent refuses directories in which others could replace what is its own.
         let mut own = DirBuilder::new();
@@ -141,9 +141,7 @@ impl AgentBuilder {
         own.create(directory.join("state")).context("creating the agent's state directory")?;
         own.create(socket.parent().unwrap_or(&directory)).context("creating the socket's directory")?;
         let mut daemon = Daemon::new(BINARY, &directory, settings, lifetime);
-        if let Some(process) = mounts_of {
-            daemon.see_mounts_of(process);
-        }
+        daemon.start_under(under);
         Ok(Agent { daemon, name, directory, socket, tunnel })
     }
 }

@@ -1,9 +1,10 @@
-//! `bench [--json] [--rounds N]`: measures, and prints what was measured. `make bench` runs it on release builds.
+//! `bench [--json] [--rounds N] [pixels] [control]`: measures all, or what is named. `make bench` runs it on release
+//! builds.
 
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
-use porthole_tests::bench::{Noise, Report, first_pixels};
+use porthole_tests::bench::{Noise, Report, control, first_pixels};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
@@ -18,7 +19,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run(arguments: &[String]) -> Result<()> {
-    let (mut json, mut rounds) = (false, 10);
+    let (mut json, mut rounds, mut named) = (false, 10, Vec::new());
     let mut arguments = arguments.iter();
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
@@ -27,12 +28,21 @@ async fn run(arguments: &[String]) -> Result<()> {
                 let number = arguments.next().and_then(|number| number.parse().ok()).filter(|rounds| *rounds > 0);
                 rounds = number.context("--rounds wants a number above 0")?;
             }
-            other => bail!("{other}: usage: bench [--json] [--rounds N]"),
+            "pixels" | "control" => named.push(argument.as_str()),
+            other => bail!("{other}: usage: bench [--json] [--rounds N] [pixels] [control]"),
         }
     }
     let mut noise = Noise::before().await?;
-    eprintln!("opening a console {rounds} times in new browsers, and once more in each");
-    let figures = first_pixels::measure(rounds, &mut noise).await?;
+    let wanted = |name| named.is_empty() || named.contains(&name);
+    let mut figures = Vec::new();
+    if wanted("pixels") {
+        eprintln!("opening a console {rounds} times in new browsers, and once more in each");
+        figures.extend(first_pixels::measure(rounds, &mut noise).await?);
+    }
+    if wanted("control") {
+        eprintln!("making links, opening and listing sessions");
+        figures.extend(control::measure(rounds, &mut noise).await?);
+    }
     let report = Report { figures, noise };
     if json {
         println!("{}", serde_json::to_string_pretty(&report)?);

@@ -64,12 +64,14 @@ fn fill(file: &Path) {
 #[tokio::test]
 async fn without_room_sessions_go_on_and_links_wait_for_some() {
     let disk = SmallDisk::new().await;
-    let (process, filler) = (disk.process(), disk.path().join("filler"));
+    let filler = disk.path().join("filler");
+    let mounts = format!("--mount=/proc/{}/ns/mnt", disk.process());
     let console = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (uuid, address) = (Uuid::new_v4(), console.local_addr().unwrap());
     let stack = Stack::builder()
         .agent(move |agent| {
-            agent.external(uuid, "raw", "tcp", address).set("node.state_dir", "/mnt/state").mounts_of(process)
+            let agent = agent.external(uuid, "raw", "tcp", address).set("node.state_dir", "/mnt/state");
+            agent.under(["nsenter".to_owned(), mounts])
         })
         .start()
         .await;
