@@ -16,14 +16,15 @@ mod select;
 mod sessions;
 mod sweep;
 mod tokens;
+mod write;
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use porthole_shared::clock::UnixTime;
+use sqlx::Connection as _;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Connection as _, Sqlite, Transaction};
 
 use self::place::Place;
 pub use self::place::PlaceError;
@@ -31,6 +32,8 @@ pub use self::select::{ListedToken, TokenPage};
 pub use self::sessions::SessionEnd;
 pub use self::sweep::{Swept, sweep_now_and_then};
 pub use self::tokens::{NewToken, Redeem, TokenRecord};
+use self::write::Write;
+use crate::metrics::instruments;
 
 /// How many connections read.
 const READERS: u32 = 4;
@@ -44,6 +47,7 @@ pub struct Store {
     writer: SqlitePool,
     readers: SqlitePool,
     boot_id: Arc<str>,
+    instruments: instruments::Store,
     /// Keeps other agents out for as long as this one has the file open.
     _place: Arc<Place>,
 }
@@ -103,7 +107,7 @@ pub enum OpenError {
 /// SQLite's primary result code where a write finds no room.
 const SQLITE_FULL: i32 = 13;
 /// Its extended code where the index of the write-ahead log cannot grow, which is for the same reason.
-const SQLITE_IOERR_SHMSIZE: i32 = 10 | (19 << 8);
+const SQLITE_IOERR_SHMSIZE: i32 = 0x0a | (19 << 8);
 
 impl Error {
     /// Whether there is no room on the disk: this ends by itself once somebody makes some.
@@ -148,7 +152,8 @@ impl Store {
             .await
             .map_err(|source| OpenError::Migrate { path: path.clone(), source })?;
         let readers = pool().max_connections(READERS).connect_with(options.read_only(true)).await.map_err(sqlite)?;
-        let store = Self { writer, readers, boot_id: boot_id.into(), _place: Arc::new(place) };
+        let instruments = instruments::Store::default();
+        let store = Self { writer, readers, boot_id: boot_id.into(), instruments, _place: Arc::new(place) };
         let closed = store.close_left_open(now).await.map_err(OpenError::CloseLeftOpen)?;
         if closed > 0 {
             tracing::warn!(sessions = closed, "an earlier run ended without closing these sessions' rows");
@@ -162,8 +167,22 @@ impl Store {
         self.writer.close().await;
     }
 
-    async fn write(&self, operation: &'static str) -> Result<Transaction<'static, Sqlite>, Error> {
-        self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(failed(operation))
+    /// What is measured of it.
+    pub const fn instruments(&self) -> &instruments::Store {
+        &self.instruments
+    }
+
+    /// Writes something that changes nothing, to see whether the disk takes it.
+    pub async fn try_writing(&self) -> Result<(), Error> {
+        let operation = "writing for a trial";
+        let mut write = self.write(operation).await?;
+        // No release uses this number; it is written even where it stays the same.
+        sqlx::query("PRAGMA user_version = 0").execute(&mut *write).await.map_err(failed(operation))?;
+        write.commit().await.map_err(failed(operation))
+    }
+
+    async fn write(&self, operation: &'static str) -> Result<Write, Error> {
+        Write::begin(&self.writer, &self.instruments).await.map_err(failed(operation))
     }
 }
 

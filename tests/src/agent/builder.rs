@@ -26,6 +26,7 @@ pub struct AgentBuilder {
     settings: Settings,
     lifetime: Lifetime,
     tunnel: SocketAddr,
+    admin: SocketAddr,
 }
 
 impl Agent {
@@ -43,12 +44,15 @@ impl Agent {
         settings.set("external.networks", vec!["127.0.0.0/8"]);
         settings.set("log.level", "trace");
         let tunnel = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
+        let admin = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
+        settings.set("admin.listen", admin.to_string());
         let builder = AgentBuilder {
             directory: directory.to_owned(),
             name: name.to_owned(),
             settings,
             lifetime: Lifetime::Attached,
             tunnel,
+            admin,
         };
         Ok(builder.tunnel(tunnel))
     }
@@ -124,7 +128,7 @@ impl AgentBuilder {
     }
 
     fn prepared(self) -> Result<Agent> {
-        let Self { directory, name, settings, lifetime, tunnel } = self;
+        let Self { directory, name, settings, lifetime, tunnel, admin } = self;
         let socket = socket_in(&directory);
         // Whatever the umask: the agent refuses directories in which others could replace what is its own.
         let mut own = DirBuilder::new();
@@ -132,7 +136,7 @@ impl AgentBuilder {
         own.create(directory.join("state")).context("creating the agent's state directory")?;
         own.create(socket.parent().unwrap_or(&directory)).context("creating the socket's directory")?;
         let daemon = Daemon::new(BINARY, &directory, settings, lifetime);
-        Ok(Agent { daemon, name, directory, socket, tunnel })
+        Ok(Agent { daemon, name, directory, socket, tunnel, admin })
     }
 }
 
