@@ -226,7 +226,8 @@ mod tests {
         std::fs::write(&files.certificate, made.cert.pem()).unwrap();
         std::fs::write(&files.key, made.signing_key.serialize_pem()).unwrap();
         let clock = ManualClock::at(UnixTime(1_800_000_000));
-        let identity = Pki::new().issue("edge", &Role::Edge("e1".parse().unwrap()));
+        let pki = Pki::new();
+        let identity = pki.issue("edge", &Role::Edge("e1".parse().unwrap()));
         let nodes = dir.path().join("nodes.toml");
         std::fs::write(&nodes, "[[node]]\nname = \"compute-1\"\naddress = \"127.0.0.1:1\"").unwrap();
         let file = dir.path().join("edge.toml");

@@ -44,8 +44,7 @@ impl Agent {
         settings.set("external.networks", vec!["127.0.0.0/8"]);
         settings.set("log.level", "trace");
         let tunnel = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
-        let admin = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
-        settings.set("admin.listen", admin.to_string());
+        let admin = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let builder = AgentBuilder {
             directory: directory.to_owned(),
             name: name.to_owned(),
@@ -54,7 +53,7 @@ impl Agent {
             tunnel,
             admin,
         };
-        Ok(builder.tunnel(tunnel))
+        Ok(builder.tunnel(tunnel).admin_port(free_port()))
     }
 }
 
@@ -102,6 +101,14 @@ impl AgentBuilder {
     pub fn tunnel(mut self, address: SocketAddr) -> Self {
         self.tunnel = address;
         self.settings.set("tunnel.listen", vec![address.to_string()]);
+        self
+    }
+
+    /// Tell of health and metrics there, instead of on a free port.
+    #[must_use]
+    pub fn admin_port(mut self, port: u16) -> Self {
+        self.admin = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        self.settings.set("admin.listen", self.admin.to_string());
         self
     }
 
