@@ -66,6 +66,15 @@ impl Counters {
         self.to_agent.load(Ordering::Relaxed)
     }
 
+    /// Sessions on all threads share these, so who has moved nothing leaves them alone.
+    fn add(&self, to_agent: u64, to_client: u64) {
+        for (counter, bytes) in [(&self.to_agent, to_agent), (&self.to_client, to_client)] {
+            if bytes > 0 {
+                counter.fetch_add(bytes, Ordering::Relaxed);
+            }
+        }
+    }
+
     /// From agents to clients.
     pub fn to_client(&self) -> u64 {
         self.to_client.load(Ordering::Relaxed)
@@ -139,8 +148,7 @@ where
             let turn = SCRATCH.with_borrow_mut(|scratch| relay.poll_turn(cx, scratch));
             // Here, because a turn that waits has moved bytes, too.
             let moved = relay.moved();
-            counters.to_agent.fetch_add(moved.to_agent - counted.to_agent, Ordering::Relaxed);
-            counters.to_client.fetch_add(moved.to_client - counted.to_client, Ordering::Relaxed);
+            counters.add(moved.to_agent - counted.to_agent, moved.to_client - counted.to_client);
             counted = moved;
             turn
         })

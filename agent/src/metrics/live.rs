@@ -41,9 +41,9 @@ impl Live {
             let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
             totals.iter().try_for_each(|(kind, of)| one(&mut metric, &[("kind", kind.as_str())], value(of)))
         };
-        gauge("sessions", "Live sessions", |of| of.sessions)?;
-        gauge("connections", "Connections of live sessions", |of| of.connections)?;
-        let help = "Bytes between clients and consoles; in: from the client";
+        gauge("sessions", "Live sessions.", |of| of.sessions)?;
+        gauge("connections", "Connections of live sessions.", |of| of.connections)?;
+        let help = "Bytes between clients and consoles; in: from the client.";
         let mut metric = encoder.encode_descriptor("bytes", help, None, MetricType::Counter)?;
         for (kind, of) in &totals {
             for (direction, bytes) in [("in", of.bytes_in), ("out", of.bytes_out)] {
@@ -62,20 +62,20 @@ impl Live {
             LinkState::Connected { .. } => 1,
         };
         let metric =
-            encoder.encode_descriptor("libvirt_connected", "Whether libvirt is connected", None, MetricType::Gauge)?;
+            encoder.encode_descriptor("libvirt_connected", "Whether libvirt is connected.", None, MetricType::Gauge)?;
         ConstGauge::new(connected).encode(metric)?;
         let lanes = self.hypervisor.queues();
         let mut gauge = |name: &str, help: &str, value: fn((usize, usize)) -> usize| {
             let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
             lanes.iter().try_for_each(|(lane, counts)| one(&mut metric, &[("lane", lane)], value(*counts)))
         };
-        gauge("libvirt_calls_waiting", "Calls to libvirt that wait for their turn", |(waiting, _)| waiting)?;
-        gauge("libvirt_calls_running", "Calls to libvirt without an answer yet", |(_, running)| running)
+        gauge("libvirt_calls_waiting", "Calls to libvirt that wait for their turn.", |(waiting, _)| waiting)?;
+        gauge("libvirt_calls_running", "Calls to libvirt without an answer yet.", |(_, running)| running)
     }
 
     fn certificate(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let left = self.trust.validity().not_after.0.saturating_sub(self.clock.now().0);
-        let help = "Seconds until a certificate ends; below zero: since it has ended";
+        let help = "Seconds until a certificate ends; below zero: since it has ended.";
         let mut metric = encoder.encode_descriptor("certificate_expires_in_seconds", help, None, MetricType::Gauge)?;
         ConstGauge::new(left).encode(metric.encode_family(&[("certificate", "tunnel")])?)
     }
@@ -84,17 +84,17 @@ impl Live {
         for (name, help, value) in [
             (
                 "config_last_reload_successful",
-                "Whether the configuration file could be used when it was read last",
+                "Whether the configuration file could be used when it was read last.",
                 i64::from(self.reloads.failure().is_none()),
             ),
             (
                 "config_last_reload_success_timestamp_seconds",
-                "When the configuration file was last used",
+                "When the configuration file was last used.",
                 self.reloads.latest_success().0,
             ),
             (
                 "config_settings_need_restart",
-                "Settings that have changed in the file and hold after a restart only",
+                "Settings that have changed in the file and hold after a restart only.",
                 i64::try_from(self.reloads.needs_restart().len()).unwrap_or(i64::MAX),
             ),
         ] {

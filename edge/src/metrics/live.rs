@@ -30,7 +30,7 @@ impl Collector for Live {
 
 impl Live {
     fn sessions(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let help = "Live sessions, those included that are being opened";
+        let help = "Live sessions, those included that are being opened.";
         let mut metric = encoder.encode_descriptor("sessions", help, None, MetricType::Gauge)?;
         self.site.live.kinds().into_iter().try_for_each(|(kind, count)| {
             ConstGauge::new(signed(count)).encode(metric.encode_family(&[("kind", kind.as_str())])?)
@@ -38,7 +38,7 @@ impl Live {
     }
 
     fn bytes(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let help = "Bytes relayed, of WebSocket; in: from the client";
+        let help = "Bytes relayed, of WebSocket; in: from the client.";
         let mut metric = encoder.encode_descriptor("bytes", help, None, MetricType::Counter)?;
         let counters = &self.site.counters;
         [("in", counters.to_agent()), ("out", counters.to_client())].into_iter().try_for_each(|(direction, bytes)| {
@@ -47,7 +47,7 @@ impl Live {
     }
 
     fn certificates(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let help = "Seconds until a certificate ends; below zero: since it has ended";
+        let help = "Seconds until a certificate ends; below zero: since it has ended.";
         let mut metric = encoder.encode_descriptor("certificate_expires_in_seconds", help, None, MetricType::Gauge)?;
         let now = self.site.clock.now();
         let public = self.site.certificate.as_ref().map(|certificate| ("public", certificate.validity()));
@@ -60,28 +60,28 @@ impl Live {
     fn others(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let (room, reloads) = (&self.site.room, &self.reloads);
         let turned_away = ConstCounter::new(room.turned_away());
-        let help = "Connections closed unserved, because as many as may be were served";
+        let help = "Connections closed unserved, because as many as may be were served.";
         turned_away.encode(encoder.encode_descriptor("connections_turned_away", help, None, MetricType::Counter)?)?;
         for (name, help, value) in [
-            ("connections", "Connections of clients, sessions included", signed(room.taken())),
+            ("connections", "Connections of clients, sessions included.", signed(room.taken())),
             (
                 "nodes",
-                "Nodes in the directory; none where a template stands for it",
+                "Nodes in the directory; none where a template stands for it.",
                 signed(self.site.directory.nodes().len()),
             ),
             (
                 "config_last_reload_successful",
-                "Whether the configuration file could be used when it was read last",
+                "Whether the configuration file could be used when it was read last.",
                 i64::from(reloads.failure().is_none()),
             ),
             (
                 "config_last_reload_success_timestamp_seconds",
-                "When the configuration file was last used",
+                "When the configuration file was last used.",
                 reloads.latest_success().0,
             ),
             (
                 "config_settings_need_restart",
-                "Settings that have changed in the file and hold after a restart only",
+                "Settings that have changed in the file and hold after a restart only.",
                 signed(reloads.needs_restart().len()),
             ),
         ] {
