@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use porthole_shared::config::{LoadError, load};
+use porthole_shared::config::{LoadError, contradiction, parse, read};
 use porthole_shared::names::{NodeId, NodeName};
 use porthole_shared::telemetry;
 use serde::Deserialize;
 
-use crate::{api, consoles, hypervisor, sessions, tokens, tunnel};
+use crate::{admin, api, consoles, hypervisor, sessions, tokens, tunnel};
 
 /// `agent.toml`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -21,6 +21,9 @@ pub struct Config {
     /// For the node itself.
     #[serde(default)]
     pub api: api::Config,
+    /// For whoever watches over the node.
+    #[serde(default)]
+    pub admin: admin::Config,
     /// For edges.
     pub tunnel: tunnel::Config,
     /// How long tokens live.
@@ -65,28 +68,17 @@ impl Node {
     }
 }
 
-/// The configuration cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// The file cannot be read, or a value in it makes no sense.
-    #[error(transparent)]
-    Load(#[from] LoadError),
-    /// Values contradict each other.
-    #[error("{}: {problem}", path.display())]
-    Problem {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong and what to write instead.
-        problem: String,
-    },
-}
-
 impl Config {
     /// Reads and checks the file.
-    pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let config: Self = load(path)?;
+    pub fn load(path: &Path) -> Result<Self, LoadError> {
+        Self::parse(path, &read(path)?)
+    }
+
+    /// As [`Self::load`], where the text is at hand.
+    pub fn parse(path: &Path, text: &str) -> Result<Self, LoadError> {
+        let config: Self = parse(path, text)?;
         match config.problem() {
-            Some(problem) => Err(ConfigError::Problem { path: path.to_owned(), problem }),
+            Some(problem) => Err(contradiction(path, text, &problem)),
             None => Ok(config),
         }
     }
@@ -139,6 +131,7 @@ mod tests {
         assert_eq!(sample.libvirt, smallest.libvirt);
         assert_eq!(sample.log, smallest.log);
         assert_eq!(sample.api.socket, smallest.api.socket);
+        assert_eq!(sample.admin, smallest.admin);
         assert_eq!(sample.node, smallest.node);
         assert!(sample.urls.vnc.is_some());
     }
@@ -190,6 +183,24 @@ mod tests {
         ] {
             let message = load_text(&format!("{SMALLEST}\n{more}")).unwrap_err();
             assert!(message.contains(expected) && message.contains("agent.toml"), "{more}: {message}");
+        }
+    }
+
+    #[test]
+    fn a_contradiction_names_its_line() {
+        let line = 2 + SMALLEST.lines().count();
+        let message = load_text(&format!("{SMALLEST}\n[sessions]\nmax = 0")).unwrap_err();
+        assert!(message.contains(&format!("line {line}: [sessions] max is 0")), "{message}");
+    }
+
+    #[test]
+    fn every_setting_that_holds_without_a_restart_is_in_the_sample() {
+        let text = std::fs::read_to_string("../packaging/agent.toml").unwrap();
+        for name in crate::reload::LIVE {
+            let (table, setting) = name.split_once('.').unwrap_or((name, ""));
+            let inside = text.split(&format!("[{table}]\n")).nth(1).unwrap_or_else(|| panic!("no [{table}]"));
+            let inside = inside.split("\n[").next().unwrap();
+            assert!(inside.lines().any(|line| line.trim_start_matches('#').starts_with(setting)), "{name}");
         }
     }
 }

@@ -16,6 +16,7 @@ mod xml;
 use std::fmt;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use futures_util::stream::{self, StreamExt as _};
 use porthole_shared::names::{ConsoleId, ConsoleKind, ConsoleName, ConsoleSource, ConsoleUuid};
 
@@ -39,7 +40,7 @@ pub struct Consoles(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     hypervisor: Hypervisor,
-    external: External,
+    external: ArcSwap<External>,
     /// The host of a libvirt elsewhere, for consoles that listen on all of its addresses.
     libvirt_host: Option<String>,
 }
@@ -116,7 +117,17 @@ impl Consoles {
     /// Those of this hypervisor and of the configuration.
     pub fn new(hypervisor: Hypervisor, external: External, uri: &LibvirtUri) -> Self {
         let libvirt_host = endpoint::host_of(uri.as_str()).map(str::to_owned);
-        Self(Arc::new(Shared { hypervisor, external, libvirt_host }))
+        Self(Arc::new(Shared { hypervisor, external: ArcSwap::from_pointee(external), libvirt_host }))
+    }
+
+    /// From now on these are the external ones.
+    pub fn set_external(&self, external: External) {
+        self.0.external.store(Arc::new(external));
+    }
+
+    /// Whether there are any beside libvirt's.
+    pub fn has_external(&self) -> bool {
+        !self.0.external.load().consoles().is_empty()
     }
 
     /// Where domains are opened.
@@ -141,7 +152,7 @@ impl Consoles {
             .buffer_unordered(LIST_WIDTH)
             .collect()
             .await;
-        owners.extend(self.0.external.consoles().iter().map(external_owner));
+        owners.extend(self.0.external.load().consoles().iter().map(external_owner));
         owners.sort_by(|a, b| (&a.name, a.uuid).cmp(&(&b.name, b.uuid)));
         Ok(owners)
     }
@@ -150,7 +161,8 @@ impl Consoles {
     pub async fn find(&self, wanted: &str) -> Result<Owner, FindError> {
         let nobody = || FindError::NoSuchConsole { wanted: wanted.to_owned() };
         let by: NameOrUuid = wanted.parse().map_err(|_| nobody())?;
-        let external = self.0.external.consoles().iter().find(|console| match &by {
+        let all = self.0.external.load_full();
+        let external = all.consoles().iter().find(|console| match &by {
             NameOrUuid::Uuid(uuid) => console.uuid == *uuid,
             NameOrUuid::Name(name) => console.name == *name,
         });
@@ -175,13 +187,13 @@ impl Consoles {
     pub async fn console(&self, id: &ConsoleId) -> Result<Console, ResolveError> {
         match id.source {
             ConsoleSource::External => {
-                let mut consoles = self.0.external.consoles().iter();
+                let external = self.0.external.load();
+                let mut consoles = external.consoles().iter();
                 let console = consoles.find(|console| console.uuid == id.uuid).ok_or(ResolveError::NoSuchOwner)?;
                 if (console.kind, 0) != (id.kind, id.index) {
                     return Err(ResolveError::NoSuchKind { kind: id.kind, index: id.index });
                 }
-                let endpoint =
-                    Endpoint::Tcp { address: console.address.clone(), within: self.0.external.networks().clone() };
+                let endpoint = Endpoint::Tcp { address: console.address.clone(), within: external.networks().clone() };
                 Ok(Console { id: *id, name: console.name.clone(), endpoint })
             }
             ConsoleSource::Libvirt => {

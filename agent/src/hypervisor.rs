@@ -26,6 +26,7 @@ mod event;
 mod ffi;
 mod link;
 mod machinery;
+mod queues;
 mod reconnect;
 
 use std::os::fd::OwnedFd;
@@ -44,6 +45,7 @@ pub use error::{CallError, DescribeError, FindError, LibvirtError, ListError, Op
 pub use event::{DomainEvent, DomainEventKind, Event, Events, StartCause, StopCause};
 
 use machinery::Machinery;
+use queues::Queues;
 use reconnect::Reconnect;
 
 /// The longest domain XML that is read. Large real ones have some tens of kilobytes.
@@ -111,6 +113,7 @@ pub struct Hypervisor {
     commands: Option<mpsc::Sender<Command>>,
     events: broadcast::Sender<Event>,
     state: watch::Receiver<LinkState>,
+    queues: Queues,
     call_timeout: Duration,
     is_local: bool,
 }
@@ -137,26 +140,29 @@ impl Hypervisor {
         };
         let name = "libvirt-link".to_owned();
         thread::Builder::new().name(name).spawn(move || reconnect.run()).map_err(StartError::Thread)?;
-        tokio::spawn(Machinery::new(config, link).run(received, wake, shutdown));
+        let queues = Queues::default();
+        tokio::spawn(Machinery::new(config, link, queues.clone()).run(received, wake, shutdown));
         let is_local = config.uri.is_local();
-        Ok(Self { commands: Some(commands), events, state, call_timeout: config.call_timeout.get(), is_local })
+        Ok(Self { commands: Some(commands), events, state, queues, call_timeout: config.call_timeout.get(), is_local })
     }
 
     /// For an agent without libvirt: there are no domains.
     pub fn none() -> Self {
         let (events, _) = broadcast::channel(1);
         let (_, state) = watch::channel(LinkState::Disabled);
-        Self { commands: None, events, state, call_timeout: Duration::ZERO, is_local: false }
+        let queues = Queues::default();
+        Self { commands: None, events, state, queues, call_timeout: Duration::ZERO, is_local: false }
     }
 
     /// A handle on whatever answers at the other end of `commands`; `events` and `state` are that end's as well.
-    pub const fn from_channel(
+    pub fn from_channel(
         commands: mpsc::Sender<Command>,
         events: broadcast::Sender<Event>,
         state: watch::Receiver<LinkState>,
         call_timeout: Duration,
     ) -> Self {
-        Self { commands: Some(commands), events, state, call_timeout, is_local: true }
+        let queues = Queues::default();
+        Self { commands: Some(commands), events, state, queues, call_timeout, is_local: true }
     }
 
     /// All domains, also those that do not run.
@@ -224,6 +230,11 @@ impl Hypervisor {
     /// Whether libvirt is there, now and later.
     pub fn status(&self) -> watch::Receiver<LinkState> {
         self.state.clone()
+    }
+
+    /// How many calls wait and how many run, by the name of their lane.
+    pub fn queues(&self) -> Vec<(&'static str, (usize, usize))> {
+        self.queues.read()
     }
 
     async fn ask<T, E: From<CallError>>(

@@ -11,14 +11,18 @@
 //! ```
 //!
 //! **Invariants**: only [`store`] contains SQL; only [`hypervisor`] contains libvirt and `unsafe`; nothing in this crate
-//! listens on a network but [`tunnel`], and that talks to nobody without an edge's certificate.
+//! listens on a network but [`tunnel`], which talks to nobody without an edge's certificate, and [`admin`], on loopback
+//! unless it is told otherwise.
 
+pub mod admin;
 pub mod api;
 pub mod config;
 pub mod consoles;
 #[cfg(test)]
 mod fixture;
 pub mod hypervisor;
+pub mod metrics;
+pub mod reload;
 pub mod rfb;
 pub mod sessions;
 pub mod store;

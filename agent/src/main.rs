@@ -9,18 +9,23 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Parser;
+use porthole_agent::admin::{Admin, Answers, Health};
 use porthole_agent::api::{Api, Socket};
 use porthole_agent::config::Config;
 use porthole_agent::consoles::Consoles;
 use porthole_agent::hypervisor::Hypervisor;
+use porthole_agent::metrics::{self, Metrics};
+use porthole_agent::reload::Running;
 use porthole_agent::sessions::{self, Sessions};
 use porthole_agent::store::{self, Store};
 use porthole_agent::tokens::{Parts, SigningKeys, Tokens};
 use porthole_agent::tunnel::{Services, Tunnel};
 use porthole_agent::websocket::Pings;
+use porthole_agent::{admin, reload};
 use porthole_shared::clock::{Clock, SystemClock};
 use porthole_shared::lifecycle::{Lifecycle, Outcome};
-use porthole_shared::telemetry;
+use porthole_shared::reload::Followed;
+use porthole_shared::telemetry::{self, Logs};
 use porthole_shared::tls::agent_server_config;
 
 /// How long sessions and requests get to end when the agent stops.
@@ -41,21 +46,21 @@ struct Arguments {
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
     let arguments = Arguments::parse();
-    let config = Config::load(&arguments.config)?;
+    let (config, file) = reload::open(&arguments.config)?;
     if arguments.check_config {
         agent_server_config(&config.tunnel.identity())
             .context("the certificate, key or ca of [tunnel] cannot be used")?;
         writeln!(std::io::stdout(), "{} is good", arguments.config.display())?;
         return Ok(ExitCode::SUCCESS);
     }
-    telemetry::init(config.log)?;
-    Ok(match run(config, arguments.config).await? {
+    let logs = telemetry::init(config.log)?;
+    Ok(match run(config, file, logs).await? {
         Outcome::Drained => ExitCode::SUCCESS,
         Outcome::Aborted => ExitCode::FAILURE,
     })
 }
 
-async fn run(config: Config, file: PathBuf) -> anyhow::Result<Outcome> {
+async fn run(config: Config, file: Followed<Config>, logs: Logs) -> anyhow::Result<Outcome> {
     let life = Lifecycle::start()?;
     let (shutdown, clock): (_, Arc<dyn Clock>) = (life.shutdown(), Arc::new(SystemClock));
     let (node, id) = (config.node.name.clone(), config.node.id());
@@ -81,18 +86,44 @@ async fn run(config: Config, file: PathBuf) -> anyhow::Result<Outcome> {
 
     let socket = Socket::bind(&config.api)?;
     let tunnel = Tunnel::bind(&config.tunnel)?;
+    let admin = Admin::bind(&config.admin).await?;
     let pings = Pings::from(&config.sessions);
     let services = Services { consoles: consoles.clone(), tokens: tokens.clone(), sessions: sessions.clone(), pings };
-    tracing::info!(%node, %id, version = env!("CARGO_PKG_VERSION"), tunnel = ?tunnel.addresses()?, "ready to serve");
-    let trust = tunnel.trust().clone();
-    life.spawn(trust.follow_policy(
-        life.reloads(),
-        move || Config::load(&file).map(|config| config.tunnel.policy()),
-        shutdown.clone(),
-    ));
-    let api =
-        Api { node, id, trust: tunnel.trust().clone(), consoles, tokens: tokens.clone(), sessions: sessions.clone() };
+    tracing::info!(%node, %id, version = env!("CARGO_PKG_VERSION"), tunnel = ?tunnel.addresses()?,
+        admin = %admin.address()?, "ready to serve");
+    let (trust, reloads) = (tunnel.trust().clone(), file.report());
+    let answers = Answers::new(
+        Health::new(admin::Parts {
+            shutdown: shutdown.clone(),
+            consoles: consoles.clone(),
+            store: store.clone(),
+            trust: trust.clone(),
+            sessions: sessions.clone(),
+            reloads: reloads.clone(),
+            clock: Arc::clone(&clock),
+        }),
+        Metrics::new(metrics::Parts {
+            tokens: tokens.clone(),
+            sessions: sessions.clone(),
+            tunnel: tunnel.instruments().clone(),
+            store: store.clone(),
+            hypervisor: hypervisor.clone(),
+            trust: trust.clone(),
+            reloads,
+            clock: Arc::clone(&clock),
+        }),
+    );
+    let running = Running {
+        tokens: tokens.clone(),
+        sessions: sessions.clone(),
+        consoles: consoles.clone(),
+        trust: trust.clone(),
+        logs,
+    };
+    life.spawn(file.follow(life.reloads(), shutdown.clone(), move |config| running.apply(config)));
+    let api = Api { node, id, trust, consoles, tokens: tokens.clone(), sessions: sessions.clone() };
 
+    drop(tokio::spawn(admin.run(answers, shutdown.clone())));
     life.spawn_server("api", porthole_agent::api::run(socket, api, shutdown.clone()));
     life.spawn_server("tunnel", tunnel.run(services, shutdown.clone()));
     life.spawn(keys.rotate_by_age(store.clone(), Arc::clone(&clock), shutdown.clone()));

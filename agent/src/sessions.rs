@@ -17,7 +17,8 @@ mod table;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use porthole_shared::names::{ConsoleSource, ConsoleUuid, EdgeInstance, EdgeName, SessionId, TokenId};
+use arc_swap::ArcSwap;
+use porthole_shared::names::{ConsoleKind, ConsoleSource, ConsoleUuid, EdgeInstance, EdgeName, SessionId, TokenId};
 use porthole_shared::reason::Reason;
 use porthole_shared::tunnel::ClientFacts;
 use tokio::time::Instant;
@@ -29,7 +30,8 @@ pub use self::events::{end_when_stopping, follow};
 pub(crate) use self::record::{OpenRow, Recorder};
 pub use self::selector::Selector;
 use self::table::{Applicant, Limits, Number, Table};
-pub use self::table::{LiveSession, SessionFacts};
+pub use self::table::{LiveSession, SessionFacts, Totals};
+use crate::metrics::instruments;
 use crate::tokens::{Examined, Redeemed};
 
 /// The live sessions. Clones are handles to the same.
@@ -38,8 +40,9 @@ pub struct Sessions(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    limits: Limits,
+    limits: ArcSwap<Limits>,
     table: Mutex<Table>,
+    instruments: instruments::Sessions,
 }
 
 /// No such session is live.
@@ -50,20 +53,29 @@ pub struct NoSuchSession;
 impl Sessions {
     /// None yet.
     pub fn new(config: &Config) -> Self {
-        let &Config { max, max_per_console, max_per_requestor, max_per_client, .. } = config;
-        let limits = Limits { max, max_per_console, max_per_requestor, max_per_client };
-        Self(Arc::new(Shared { limits, table: Mutex::default() }))
+        let limits = ArcSwap::from_pointee(config.into());
+        Self(Arc::new(Shared { limits, table: Mutex::default(), instruments: instruments::Sessions::default() }))
+    }
+
+    /// From now on there may be so many connections. None that there is ends by this.
+    pub fn set_limits(&self, config: &Config) {
+        self.0.limits.store(Arc::new(config.into()));
+    }
+
+    /// What is counted of them.
+    pub fn instruments(&self) -> &instruments::Sessions {
+        &self.0.instruments
     }
 
     /// Takes a place for one more connection with this token, or says why there is none.
     pub fn reserve(&self, token: &Examined, client: &ClientFacts, edge: &EdgeName) -> Result<Reservation, Reason> {
-        let (number, _end) = self.table().reserve(applicant(token, client, edge), self.0.limits)?;
+        let (number, _end) = self.table().reserve(applicant(token, client, edge), **self.0.limits.load())?;
         Ok(Reservation { sessions: self.clone(), number })
     }
 
     /// Whether [`Self::reserve`] would find a place now. Takes none.
     pub fn has_place(&self, token: &Examined, client: &ClientFacts, edge: &EdgeName) -> Result<(), Reason> {
-        self.table().place_for(&applicant(token, client, edge), self.0.limits).map(drop)
+        self.table().place_for(&applicant(token, client, edge), **self.0.limits.load()).map(drop)
     }
 
     /// Begins a connection whose token is redeemed. An earlier connection of the same session is told that it is
@@ -79,7 +91,7 @@ impl Sessions {
         let rights = facts.rights;
         let told = self.table().begin(place.number, facts).unwrap_or_default();
         let deadline = Instant::now() + longest;
-        Connection { _place: place, session, console, rights, told, deadline, row: Some(row) }
+        Connection { place, session, console, rights, told, deadline, row: Some(row) }
     }
 
     /// The live sessions, oldest first.
@@ -95,6 +107,11 @@ impl Sessions {
     /// How many are live.
     pub fn len(&self) -> usize {
         self.table().len()
+    }
+
+    /// What there is of each kind, and what was carried since the agent was started.
+    pub fn totals(&self) -> Vec<(ConsoleKind, Totals)> {
+        self.table().totals()
     }
 
     /// Whether none is.

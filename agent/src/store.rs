@@ -16,6 +16,7 @@ mod select;
 mod sessions;
 mod sweep;
 mod tokens;
+mod write;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -23,8 +24,8 @@ use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
 use porthole_shared::clock::UnixTime;
+use sqlx::Connection as _;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Connection as _, Sqlite, Transaction};
 
 use self::place::Place;
 pub use self::place::PlaceError;
@@ -32,6 +33,8 @@ pub use self::select::{ListedToken, TokenPage};
 pub use self::sessions::SessionEnd;
 pub use self::sweep::{Swept, sweep_now_and_then};
 pub use self::tokens::{NewToken, Redeem, TokenMark, TokenRecord};
+use self::write::Write;
+use crate::metrics::instruments;
 
 /// How many connections read.
 const READERS: u32 = 4;
@@ -47,6 +50,7 @@ pub struct Store {
     boot_id: Arc<str>,
     /// The number of the token that was written last.
     newest_token: Arc<AtomicI64>,
+    instruments: instruments::Store,
     /// Keeps other agents out for as long as this one has the file open.
     _place: Arc<Place>,
 }
@@ -154,7 +158,8 @@ impl Store {
         let newest_token: Option<i64> =
             sqlx::query_scalar("SELECT max(number) FROM tokens").fetch_one(&writer).await.map_err(sqlite)?;
         let newest_token = Arc::new(AtomicI64::new(newest_token.unwrap_or(0)));
-        let store = Self { writer, readers, boot_id: boot_id.into(), newest_token, _place: Arc::new(place) };
+        let (boot_id, instruments) = (boot_id.into(), instruments::Store::default());
+        let store = Self { writer, readers, boot_id, newest_token, instruments, _place: Arc::new(place) };
         let closed = store.close_left_open(now).await.map_err(OpenError::CloseLeftOpen)?;
         if closed > 0 {
             tracing::warn!(sessions = closed, "an earlier run ended without closing these sessions' rows");
@@ -168,8 +173,22 @@ impl Store {
         self.writer.close().await;
     }
 
-    async fn write(&self, operation: &'static str) -> Result<Transaction<'static, Sqlite>, Error> {
-        self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(failed(operation))
+    /// What is measured of it.
+    pub const fn instruments(&self) -> &instruments::Store {
+        &self.instruments
+    }
+
+    /// Writes something that changes nothing, to see whether the disk takes it.
+    pub async fn try_writing(&self) -> Result<(), Error> {
+        let operation = "writing for a trial";
+        let mut write = self.write(operation).await?;
+        // No release uses this number; it is written even where it stays the same.
+        sqlx::query("PRAGMA user_version = 0").execute(&mut *write).await.map_err(failed(operation))?;
+        write.commit().await.map_err(failed(operation))
+    }
+
+    async fn write(&self, operation: &'static str) -> Result<Write, Error> {
+        Write::begin(&self.writer, &self.instruments).await.map_err(failed(operation))
     }
 }
 

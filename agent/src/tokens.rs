@@ -21,6 +21,7 @@ mod urls;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use porthole_shared::binding::BindingHash;
 use porthole_shared::clock::{Clock, UnixTime};
 use porthole_shared::lifecycle::chain;
@@ -38,6 +39,7 @@ pub use self::policy::{Policy, TokenState, UnknownPolicy, judge};
 pub use self::rights::{Rights, RightsWanted};
 pub use self::urls::{BaseUrl, InvalidBaseUrl, Urls};
 use crate::consoles::Consoles;
+use crate::metrics::instruments;
 use crate::sessions::{Lengths, OpenRow, Recorder, Selector, SessionFacts};
 use crate::store::{self, ListedToken, Store, TokenPage, TokenRecord};
 
@@ -48,12 +50,19 @@ pub struct Tokens(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     node: NodeId,
-    config: Config,
-    urls: Urls,
-    lengths: Lengths,
+    settings: ArcSwap<Settings>,
     consoles: Consoles,
     keys: SigningKeys,
     recorder: Recorder,
+    instruments: instruments::Tokens,
+}
+
+/// What may change while the agent runs: it holds for the next token, and `longest` for the next session.
+#[derive(Debug)]
+struct Settings {
+    config: Config,
+    urls: Urls,
+    lengths: Lengths,
 }
 
 /// What tokens are made of.
@@ -159,7 +168,19 @@ impl Tokens {
     pub fn new(parts: Parts) -> Self {
         let Parts { node, config, urls, lengths, consoles, keys, store, clock, tasks } = parts;
         let recorder = Recorder { store, clock, tasks };
-        Self(Arc::new(Shared { node, config, urls, lengths, consoles, keys, recorder }))
+        let settings = ArcSwap::from_pointee(Settings { config, urls, lengths });
+        let instruments = instruments::Tokens::default();
+        Self(Arc::new(Shared { node, settings, consoles, keys, recorder, instruments }))
+    }
+
+    /// From now on tokens are made by these settings, but for those of the signing keys.
+    pub fn set(&self, config: Config, urls: Urls, lengths: Lengths) {
+        self.0.settings.store(Arc::new(Settings { config, urls, lengths }));
+    }
+
+    /// What is counted of them.
+    pub fn instruments(&self) -> &instruments::Tokens {
+        &self.0.instruments
     }
 
     /// The keys that sign them.
@@ -193,7 +214,7 @@ impl Tokens {
             hash: token.hash,
             binding: token.binding,
             now,
-            longest_session: self.0.lengths.longest.as_seconds(),
+            longest_session: self.0.settings.load().lengths.longest.as_seconds(),
             new_session: SessionId::random(),
             client: client.clone(),
             edge: edge.clone(),
@@ -211,10 +232,12 @@ impl Tokens {
                 Redeemed { facts, longest, row }
             })));
         }));
-        answered.await.unwrap_or_else(|_gone| {
+        let redeemed = answered.await.unwrap_or_else(|_gone| {
             tracing::error!("redeeming a token was cut off");
             Err(Reason::Internal)
-        })
+        })?;
+        self.0.instruments.redeemed(redeemed.facts.console.kind);
+        Ok(redeemed)
     }
 
     /// Withdraws a token. Ending its sessions is the caller's.

@@ -43,6 +43,7 @@ use self::throttle::Throttle;
 use self::trust::Following;
 pub use self::trust::Trust;
 use crate::consoles::Consoles;
+use crate::metrics::instruments;
 use crate::sessions::Sessions;
 use crate::tokens::Tokens;
 use crate::websocket::Pings;
@@ -83,6 +84,7 @@ pub struct Tunnel {
     listeners: Vec<TcpListener>,
     trust: Trust,
     following: Following,
+    instruments: instruments::Tunnel,
     max_connections: usize,
     handshake_timeout: Duration,
 }
@@ -99,7 +101,8 @@ impl Tunnel {
             })
             .collect::<Result<_, _>>()?;
         let (max_connections, handshake_timeout) = (config.max_connections, config.handshake_timeout.get());
-        Ok(Self { listeners, trust, following, max_connections, handshake_timeout })
+        let instruments = instruments::Tunnel::default();
+        Ok(Self { listeners, trust, following, instruments, max_connections, handshake_timeout })
     }
 
     /// The addresses it listens on, in the order of the configuration.
@@ -112,12 +115,18 @@ impl Tunnel {
         &self.trust
     }
 
+    /// What is counted and measured of it.
+    pub const fn instruments(&self) -> &instruments::Tunnel {
+        &self.instruments
+    }
+
     /// Serves until it is told to stop and its last connection has ended.
     pub async fn run(self, services: Services, shutdown: Shutdown) -> Result<(), Infallible> {
-        let Self { listeners, trust, following, max_connections, handshake_timeout } = self;
+        let Self { listeners, trust, following, instruments, max_connections, handshake_timeout } = self;
         let server = Arc::new(Server {
             trust,
             services,
+            instruments,
             shutdown,
             handshake_timeout,
             places: Arc::new(Semaphore::new(max_connections)),
@@ -139,6 +148,7 @@ impl Tunnel {
 struct Server {
     trust: Trust,
     services: Services,
+    instruments: instruments::Tunnel,
     shutdown: Shutdown,
     handshake_timeout: Duration,
     /// One for each connection, held for as long as its session lasts.

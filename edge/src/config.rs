@@ -95,6 +95,16 @@ mod tests {
     }
 
     #[test]
+    fn every_setting_that_holds_without_a_restart_is_in_the_packaged_file() {
+        let text = std::fs::read_to_string(packaged("edge.toml")).unwrap();
+        for name in crate::reload::LIVE {
+            let (table, setting) = name.split_once('.').unwrap();
+            let inside = text.split(&format!("[{table}]\n")).nth(1).unwrap().split("\n[").next().unwrap();
+            assert!(inside.lines().any(|line| line.trim_start_matches('#').starts_with(setting)), "{name}");
+        }
+    }
+
+    #[test]
     fn a_setting_that_does_not_exist_is_an_error_that_names_it() {
         let text = std::fs::read_to_string(packaged("edge.toml")).unwrap();
         for table in ["[edge]", "[public]", "[admin]", "[agents]", "[drain]", "[log]"] {

@@ -27,13 +27,14 @@ use porthole_shared::tunnel::{
 use porthole_shared::watch::FileWatch;
 use serde::de::DeserializeOwned;
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_rustls::client::TlsStream;
 
 use crate::directory::{Config, Node};
 use crate::gate::Admission;
+use crate::metrics::instruments;
 use crate::relay::Leg;
-use crate::validity::Validity;
+use porthole_shared::validity::Validity;
 
 mod answer;
 mod connect;
@@ -58,7 +59,8 @@ pub struct Dialer {
 struct Inner {
     files: IdentityFiles,
     identity: ArcSwap<Identity>,
-    connect_timeout: Duration,
+    connect_timeout: ArcSwap<Duration>,
+    instruments: instruments::Agents,
 }
 
 /// What is presented to agents.
@@ -126,7 +128,8 @@ impl Dialer {
         let inner = Inner {
             files: config.identity.clone(),
             identity: ArcSwap::from_pointee(Identity::load(&config.identity)?),
-            connect_timeout: config.connect_timeout.get(),
+            connect_timeout: ArcSwap::from_pointee(config.connect_timeout.get()),
+            instruments: instruments::Agents::default(),
         };
         Ok(Self { inner: Arc::new(inner), connector: Arc::new(Connector::new()) })
     }
@@ -135,6 +138,16 @@ impl Dialer {
     #[must_use]
     pub fn with_lookups_apart(&self) -> Self {
         Self { inner: Arc::clone(&self.inner), connector: Arc::new(Connector::new()) }
+    }
+
+    /// From now on a connection may take so long.
+    pub fn set_connect_timeout(&self, timeout: Duration) {
+        self.inner.connect_timeout.store(Arc::new(timeout));
+    }
+
+    /// What is counted and measured of it.
+    pub fn instruments(&self) -> &instruments::Agents {
+        &self.inner.instruments
     }
 
     /// When the certificate towards agents is valid.
@@ -244,17 +257,23 @@ impl Dialer {
         if let Ok(host) = HeaderValue::try_from(node.address.to_string()) {
             request.headers_mut().insert(HOST, host);
         }
-        let stream = self.connect(node).await?;
-        timeout(ANSWER_DEADLINE, async { read(Exchange::begin(stream, request).await?).await })
-            .await
-            .unwrap_or(Err(DialError::Slow))
+        let began = Instant::now();
+        let connected = self.connect(node).await;
+        match &connected {
+            Ok(_) => self.inner.instruments.reached(began.elapsed()),
+            Err(_) => self.inner.instruments.not_reached(),
+        }
+        let (stream, asked) = (connected?, Instant::now());
+        let answered = timeout(ANSWER_DEADLINE, async { read(Exchange::begin(stream, request).await?).await }).await;
+        self.inner.instruments.answered(asked.elapsed());
+        answered.unwrap_or(Err(DialError::Slow))
     }
 
     async fn connect(&self, node: &Node) -> Result<TlsStream<TcpStream>, ConnectError> {
         let tls = self.inner.identity.load().tls.for_agent(&node.identity);
-        timeout(self.inner.connect_timeout, self.connector.connect(node, tls))
-            .await
-            .unwrap_or(Err(ConnectError::Slow(self.inner.connect_timeout)))
+        let patience = **self.inner.connect_timeout.load();
+        let connected = timeout(patience, self.connector.connect(node, tls)).await;
+        connected.unwrap_or(Err(ConnectError::Slow(patience)))
     }
 }
 

@@ -10,11 +10,13 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use clap::Parser;
 use porthole_edge::config::Config;
+use porthole_edge::reload::{self, Running};
 use porthole_edge::serve::listen::Listeners;
 use porthole_edge::serve::site::Site;
 use porthole_edge::serve::{self, admin};
 use porthole_shared::lifecycle::{Lifecycle, Outcome};
-use porthole_shared::{config, telemetry};
+use porthole_shared::reload::Followed;
+use porthole_shared::telemetry::{self, Logs};
 use tokio::runtime;
 
 /// Porthole's public edge: ends TLS, admits by token, serves the pages, relays bytes.
@@ -31,23 +33,23 @@ struct Options {
 
 fn main() -> anyhow::Result<ExitCode> {
     let options = Options::parse();
-    let config: Config = config::load(&options.config)?;
+    let (config, file) = reload::open(&options.config)?;
     if options.check_config {
         Site::build(&config, <_>::default(), <_>::default())?;
         writeln!(std::io::stdout(), "{} is good", options.config.display())?;
         return Ok(ExitCode::SUCCESS);
     }
-    telemetry::init(config.log)?;
+    let logs = telemetry::init(config.log)?;
     let runtime = runtime::Builder::new_multi_thread()
         .enable_all()
         // How many tasks run before the sockets are looked at again: a flooding session's neighbours wait that long.
         .event_interval(8)
         .build()
         .context("the runtime cannot be started")?;
-    runtime.block_on(run(&config))
+    runtime.block_on(run(&config, file, logs))
 }
 
-async fn run(config: &Config) -> anyhow::Result<ExitCode> {
+async fn run(config: &Config, file: Followed<Config>, logs: Logs) -> anyhow::Result<ExitCode> {
     let life = Lifecycle::start().context("signals cannot be handled")?;
     let site = Arc::new(Site::build(config, life.tasks(), life.shutdown())?);
     let public = Listeners::bind(&config.public.listen)?;
@@ -61,8 +63,11 @@ async fn run(config: &Config) -> anyhow::Result<ExitCode> {
         "edge starts"
     );
 
-    site.watch_files(&life);
-    drop(tokio::spawn(admin::run(admin, site.health())));
+    let health = site.health(file.report());
+    site.watch_files(&life, health.clone());
+    let running = Running { site: Arc::clone(&site), logs };
+    drop(tokio::spawn(file.follow(life.reloads(), life.shutdown(), move |config| running.apply(&config))));
+    drop(tokio::spawn(admin::run(admin, health)));
     let serving = serve::run(public, Arc::clone(&site));
     life.spawn_server("public listener", async {
         serving.await;

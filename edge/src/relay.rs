@@ -66,6 +66,15 @@ impl Counters {
         self.to_agent.load(Ordering::Relaxed)
     }
 
+    /// Sessions on all threads share these, so who has moved nothing leaves them alone.
+    fn add(&self, to_agent: u64, to_client: u64) {
+        for (counter, bytes) in [(&self.to_agent, to_agent), (&self.to_client, to_client)] {
+            if bytes > 0 {
+                counter.fetch_add(bytes, Ordering::Relaxed);
+            }
+        }
+    }
+
     /// From agents to clients.
     pub fn to_client(&self) -> u64 {
         self.to_client.load(Ordering::Relaxed)
@@ -130,22 +139,24 @@ where
     // A child of its own: asking it takes no lock that other sessions take.
     let stop = stop.child_token();
     let mut stopped = pin!(stop.cancelled());
+    let mut counted = relay.moved();
     loop {
-        let before = relay.moved();
         let turn = poll_fn(|cx| {
             if stopped.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(Turn::Over(End::Stopped));
             }
-            SCRATCH.with_borrow_mut(|scratch| relay.poll_turn(cx, scratch))
+            let turn = SCRATCH.with_borrow_mut(|scratch| relay.poll_turn(cx, scratch));
+            // Here, because a turn that waits has moved bytes, too.
+            let moved = relay.moved();
+            counters.add(moved.to_agent - counted.to_agent, moved.to_client - counted.to_client);
+            counted = moved;
+            turn
         })
         .await;
-        let after = relay.moved();
-        counters.to_agent.fetch_add(after.to_agent - before.to_agent, Ordering::Relaxed);
-        counters.to_client.fetch_add(after.to_client - before.to_client, Ordering::Relaxed);
         match turn {
             // Not a wake of our own: this one waits until the runtime has looked at all sockets and run all others.
             Turn::More => yield_now().await,
-            Turn::Over(end) => return Summary { to_agent: after.to_agent, to_client: after.to_client, end },
+            Turn::Over(end) => return Summary { to_agent: counted.to_agent, to_client: counted.to_client, end },
         }
     }
 }

@@ -21,26 +21,21 @@ mod reasons;
 pub mod resolve;
 pub mod room;
 pub mod route;
+pub mod settings;
 pub mod site;
 pub mod tls;
 
 use std::sync::Arc;
 
 use self::listen::Listeners;
-use self::room::Most;
 use self::site::Site;
 use crate::drain;
 
 /// Serves the public until the process is told to stop. Connections and sessions run on as tasks of the site's tracker.
 pub async fn run(listeners: Listeners, site: Arc<Site>) {
     let stop = site.shutdown.soft.clone();
-    let most = Most {
-        connections: site.max_connections,
-        setting: "[public] max_connections",
-        each: site.max_connections_per_address,
-        each_setting: "[public] max_connections_per_address",
-    };
-    listen::accept(listeners, most, stop, move |tcp, peer, place| {
+    let room = site.room.clone();
+    listen::accept(listeners, room, stop, move |tcp, peer, place| {
         site.tasks.spawn(connection::serve(tcp, peer, Arc::clone(&site), place));
     })
     .await;

@@ -54,8 +54,33 @@ pub fn read(path: &Path) -> Result<String, LoadError> {
 
 /// Reads a TOML file into its type. The type's own parsers check every value.
 pub fn load<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, LoadError> {
-    toml::from_str(&read(path)?)
+    parse(path, &read(path)?)
+}
+
+/// As [`load`], where the text is at hand.
+pub fn parse<T: serde::de::DeserializeOwned>(path: &Path, text: &str) -> Result<T, LoadError> {
+    toml::from_str(text)
         .map_err(|error| LoadError::Parse { path: path.to_owned(), message: error.to_string().trim_end().to_owned() })
+}
+
+/// The error for values that contradict each other. The problem's words begin with a table and a setting, as in
+/// `[sessions] max is 0`; where such a line is there, its number is said, too.
+pub fn contradiction(path: &Path, text: &str, problem: &str) -> LoadError {
+    let message = match line_of(text, problem) {
+        Some(line) => format!("line {line}: {problem}"),
+        None => problem.to_owned(),
+    };
+    LoadError::Parse { path: path.to_owned(), message }
+}
+
+fn line_of(text: &str, problem: &str) -> Option<usize> {
+    let (table, rest) = problem.strip_prefix('[')?.split_once("] ")?;
+    let setting = rest.split_whitespace().next()?;
+    let document = toml::de::DeTable::parse(text).ok()?;
+    let (name, inside) = document.get_ref().get_key_value(table)?;
+    let at = inside.get_ref().as_table().and_then(|inside| inside.get_key_value(setting));
+    let start = at.map_or(name.span().start, |(setting, _)| setting.span().start);
+    Some(1 + text.get(..start)?.matches('\n').count())
 }
 
 /// A length of time as people write it: `"30s"`, `"10m"`, `"1h 30m"`.
@@ -229,6 +254,16 @@ mod tests {
             assert!(message.contains("sample.toml") && message.contains(expected), "{message}");
         }
         assert!(load::<Sample>(Path::new("/nonexistent.toml")).unwrap_err().to_string().contains("/nonexistent.toml"));
+    }
+
+    #[test]
+    fn a_contradiction_names_the_line_of_its_setting_or_of_its_table() {
+        let text = "[a]\nb = 1\n\n[sessions]\nidle = \"1s\"\nmax = 0\n";
+        let said = |problem: &str| contradiction(Path::new("x.toml"), text, problem).to_string();
+        assert_eq!(said("[sessions] max is 0"), "x.toml: line 6: [sessions] max is 0");
+        assert_eq!(said("[sessions] more is 0"), "x.toml: line 4: [sessions] more is 0");
+        assert_eq!(said("[tokens] ttl is 0"), "x.toml: [tokens] ttl is 0");
+        assert_eq!(said("nothing at all"), "x.toml: nothing at all");
     }
 
     #[test]

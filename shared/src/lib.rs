@@ -8,12 +8,15 @@
 pub mod binding;
 pub mod clock;
 pub mod config;
+pub mod health;
 pub mod lifecycle;
 pub mod names;
 pub mod reason;
+pub mod reload;
 pub mod secret;
 pub mod telemetry;
 pub mod tls;
 pub mod token;
 pub mod tunnel;
+pub mod validity;
 pub mod watch;

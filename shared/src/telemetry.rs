@@ -10,7 +10,7 @@ use serde::Deserialize;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
-use tracing_subscriber::{Layer as _, fmt};
+use tracing_subscriber::{Layer as _, Registry, fmt, reload};
 
 /// The `[log]` table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -54,20 +54,37 @@ pub enum Format {
     Json,
 }
 
+/// Changes how much is written. Clones are the same.
+#[derive(Debug, Clone)]
+pub struct Logs(reload::Handle<Targets, Registry>);
+
+impl Logs {
+    /// From now on so much.
+    pub fn set_level(&self, level: Level) {
+        // Fails only where there is no subscriber any more.
+        drop(self.0.reload(filter(level)));
+    }
+}
+
 /// Logs to standard error from now on. To be called once, by `main`.
-pub fn init(config: Config) -> Result<(), TryInitError> {
-    let own = match config.level {
+pub fn init(config: Config) -> Result<Logs, TryInitError> {
+    let (filter, handle) = reload::Layer::new(filter(config.level));
+    let lines = fmt::layer().with_writer(io::stderr);
+    let lines = match config.format {
+        Format::Text => lines.with_ansi(false).boxed(),
+        Format::Json => lines.json().flatten_event(true).boxed(),
+    };
+    tracing_subscriber::registry().with(lines.with_filter(filter)).try_init()?;
+    Ok(Logs(handle))
+}
+
+fn filter(level: Level) -> Targets {
+    let own = match level {
         Level::Error => LevelFilter::ERROR,
         Level::Warn => LevelFilter::WARN,
         Level::Info => LevelFilter::INFO,
         Level::Debug => LevelFilter::DEBUG,
         Level::Trace => LevelFilter::TRACE,
     };
-    let filter = Targets::new().with_default(LevelFilter::WARN.min(own)).with_target("porthole", own);
-    let lines = fmt::layer().with_writer(io::stderr);
-    let lines = match config.format {
-        Format::Text => lines.with_ansi(false).boxed(),
-        Format::Json => lines.json().flatten_event(true).boxed(),
-    };
-    tracing_subscriber::registry().with(lines.with_filter(filter)).try_init()
+    Targets::new().with_default(LevelFilter::WARN.min(own)).with_target("porthole", own)
 }

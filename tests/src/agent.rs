@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 
 use anyhow::Result;
-use http::{Method, StatusCode};
+use bytes::Bytes;
+use http::{Method, Response, StatusCode};
 use serde_json::Value;
 
 use crate::daemon::Daemon;
-use crate::http::unix_json;
+use crate::http::{fetch, unix_json};
 use crate::process::Process;
 
 const BINARY: &str = "porthole-agent";
@@ -22,6 +23,7 @@ pub struct Agent {
     directory: PathBuf,
     socket: PathBuf,
     tunnel: SocketAddr,
+    admin: SocketAddr,
 }
 
 mod builder;
@@ -50,6 +52,16 @@ impl Agent {
     /// Where it listens for edges.
     pub fn tunnel(&self) -> SocketAddr {
         self.tunnel
+    }
+
+    /// Where it tells of health and metrics.
+    pub fn admin(&self) -> SocketAddr {
+        self.admin
+    }
+
+    /// A GET from its admin listener.
+    pub async fn admin_fetch(&self, path: &str) -> Result<Response<Bytes>> {
+        fetch(self.admin, path).await
     }
 
     /// Its unix socket.

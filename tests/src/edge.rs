@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 
 use crate::agent::Agent;
 use crate::daemon::Daemon;
-use crate::http::exchange;
+use crate::http::{exchange, fetch};
 use crate::process::Process;
 use crate::settings::Settings;
 use crate::tls;
@@ -127,7 +127,7 @@ impl Edge {
 
     /// A GET of the admin listener.
     pub async fn admin_fetch(&self, path: &str) -> Result<Response<Bytes>> {
-        admin_fetch(self.admin, path).await
+        fetch(self.admin, path).await
     }
 
     /// Replaces its directory of nodes; it notices by itself.
@@ -174,13 +174,7 @@ impl Edge {
 }
 
 async fn is_ready(admin: SocketAddr) -> bool {
-    admin_fetch(admin, "/readyz").await.is_ok_and(|answer| answer.status().is_success())
-}
-
-async fn admin_fetch(admin: SocketAddr, path: &str) -> Result<Response<Bytes>> {
-    let stream = TcpStream::connect(admin).await.context("connecting to the edge's admin listener")?;
-    let request = Request::builder().uri(path).header("host", admin.to_string());
-    exchange(stream, request.body(Full::default())?).await
+    fetch(admin, "/readyz").await.is_ok_and(|answer| answer.status().is_success())
 }
 
 fn nodes_path(directory: &Path) -> PathBuf {

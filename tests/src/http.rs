@@ -1,5 +1,6 @@
 //! One HTTP request and its answer, over whatever stream.
 
+use std::net::SocketAddr;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
@@ -9,7 +10,7 @@ use http_body_util::{BodyExt as _, Full};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::UnixStream;
+use tokio::net::{TcpStream, UnixStream};
 
 use crate::wait::PATIENCE;
 
@@ -27,6 +28,13 @@ where
         Ok(Response::from_parts(head, body))
     };
     tokio::time::timeout(PATIENCE, exchanging).await.context("no answer in time")?
+}
+
+/// A plain GET.
+pub async fn fetch(from: SocketAddr, path: &str) -> Result<Response<Bytes>> {
+    let stream = TcpStream::connect(from).await.with_context(|| format!("connecting to {from}"))?;
+    let request = Request::builder().uri(path).header("host", from.to_string());
+    exchange(stream, request.body(Full::default())?).await
 }
 
 /// A request to an API on a unix socket, with and answered by JSON (`Null` where the answer has no body).

@@ -89,7 +89,8 @@ impl Trial {
             edge = edge.set("public.web_root", pages.to_string_lossy().into_owned());
         }
         let agent = with_links(Agent::builder(&self.directory.join("agent"), NODE, &pki).await?, &url);
-        let mut agent = agent.tunnel(([127, 0, 0, 1], ports.tunnel).into()).libvirt(&libvirt).set("log.level", "info");
+        let mut agent = agent.tunnel(([127, 0, 0, 1], ports.tunnel).into()).admin_port(ports.agent_admin);
+        agent = agent.libvirt(&libvirt).set("log.level", "info");
         if let Some(group) = owners_group() {
             agent = agent.set("api.group", group);
         }
@@ -107,6 +108,7 @@ impl Trial {
                 "config": agent.config_path(),
                 "db": agent.database(),
                 "tunnel": agent.tunnel().to_string(),
+                "admin": agent.admin().to_string(),
             },
             "edge": {
                 "pid": edge.process().pid(),

@@ -69,6 +69,11 @@ impl<K: Eq + Hash + Clone, J> Dispatch<K, J> {
         Some((key, job))
     }
 
+    /// How many calls wait, and how many run.
+    pub(super) fn depth(&self) -> (usize, usize) {
+        (self.waiting.len(), self.running.len())
+    }
+
     /// The call for this key has returned.
     pub(super) fn finish(&mut self, key: &K) {
         self.running.remove(key);

@@ -27,6 +27,7 @@ use super::dispatch::{Bounds, Dispatch};
 use super::domain::NameOrUuid;
 use super::error::CallError;
 use super::link::Link;
+use super::queues::Queues;
 use super::reconnect::Wake;
 
 /// Below libvirtd's limit of calls under way on one connection (`max_client_requests`, 5), as this lane has but one.
@@ -56,13 +57,14 @@ pub(super) struct Machinery {
     quick: Dispatch<Key, Command>,
     domain: Dispatch<Key, Command>,
     probe: Dispatch<Key, Command>,
+    queues: Queues,
     returned: UnboundedReceiver<(Lane, Key)>,
     returning: UnboundedSender<(Lane, Key)>,
 }
 
 impl Machinery {
     /// At rest.
-    pub(super) fn new(config: &Config, link: watch::Receiver<Weak<Link>>) -> Self {
+    pub(super) fn new(config: &Config, link: watch::Receiver<Weak<Link>>, queues: Queues) -> Self {
         // Not bounded by itself: one message for each call under way, and those are bounded by the lanes.
         let (returning, returned) = unbounded_channel();
         let overdue = config.call_timeout.get();
@@ -70,7 +72,7 @@ impl Machinery {
         let domain = Bounds { limit: DOMAIN_LIMIT, waiting_per_key: 64, waiting: 256, overdue };
         let probe = Bounds { limit: PROBE_LIMIT, waiting_per_key: 64, waiting: 256, overdue };
         let (quick, domain, probe) = (Dispatch::new(quick), Dispatch::new(domain), Dispatch::new(probe));
-        Self { link, quick, domain, probe, returned, returning }
+        Self { link, quick, domain, probe, queues, returned, returning }
     }
 
     /// Runs until the handles are gone or the agent stops; then stops the connection's thread as well. Calls under way
@@ -96,6 +98,7 @@ impl Machinery {
                     self.start(lane, key, command);
                 }
             }
+            self.queues.set([self.quick.depth(), self.domain.depth(), self.probe.depth()]);
         }
         // Fails when the thread has ended by itself.
         drop(wake.send(Wake::Stop));

@@ -104,8 +104,8 @@ impl Drop for Reservation {
 /// One connection of a session. Whoever holds it relays; dropping it ends it.
 #[derive(Debug)]
 pub struct Connection {
-    /// Held until the connection's end, and not looked at.
-    pub(super) _place: Reservation,
+    /// Held until the connection's end.
+    pub(super) place: Reservation,
     pub(super) session: SessionId,
     pub(super) console: ConsoleId,
     pub(super) rights: Rights,
@@ -172,6 +172,7 @@ impl Connection {
             let (bytes_in, bytes_out) = self.told.counters.read();
             tracing::info!(session = %self.session, console = %self.console, %reason, bytes_in, bytes_out, "connection ended");
             row.end(reason, bytes_in, bytes_out);
+            self.place.sessions.instruments().ended(self.console.kind, reason);
         }
     }
 }

@@ -15,6 +15,7 @@ use porthole_shared::reason::Reason;
 use tokio::time::Instant;
 
 use super::activity::Activity;
+use super::config::Config;
 use super::connection::{Counters, End, Told};
 use crate::tokens::Rights;
 
@@ -62,6 +63,26 @@ pub struct LiveSession {
     pub latest_input: Instant,
 }
 
+/// What there is of one kind of console, and what was carried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Totals {
+    /// Live sessions.
+    pub sessions: usize,
+    /// Their connections.
+    pub connections: usize,
+    /// Bytes from clients, those of connections that have ended included.
+    pub bytes_in: u64,
+    /// Bytes to clients, likewise.
+    pub bytes_out: u64,
+}
+
+impl Totals {
+    const fn add(&mut self, (bytes_in, bytes_out): (u64, u64)) {
+        self.bytes_in = self.bytes_in.saturating_add(bytes_in);
+        self.bytes_out = self.bytes_out.saturating_add(bytes_out);
+    }
+}
+
 /// How many connections there may be.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
@@ -78,6 +99,13 @@ pub(super) enum Share {
     Console(ConsoleId),
     Requestor(Requestor),
     Client(IpAddr),
+}
+
+impl From<&Config> for Limits {
+    fn from(config: &Config) -> Self {
+        let &Config { max, max_per_console, max_per_requestor, max_per_client, .. } = config;
+        Self { max, max_per_console, max_per_requestor, max_per_client }
+    }
 }
 
 impl Limits {
@@ -146,6 +174,8 @@ pub(super) struct Table {
     entries: HashMap<Number, Entry>,
     sessions: HashMap<SessionId, Live>,
     counts: HashMap<Share, usize>,
+    /// Bytes of connections that have ended.
+    carried: HashMap<ConsoleKind, Totals>,
 }
 
 impl Table {
@@ -218,6 +248,7 @@ impl Table {
     /// Frees a place; the last connection of a session takes the session with it.
     pub(super) fn release(&mut self, number: Number) {
         let Some(entry) = self.entries.remove(&number) else { return };
+        self.carried.entry(entry.applicant.console.kind).or_default().add(entry.counters.read());
         let freed: Vec<_> = entry.applicant.shares().filter(|share| !entry.awaited.contains(share)).collect();
         for share in &freed {
             self.uncount(share);
@@ -286,6 +317,20 @@ impl Table {
         let mut list: Vec<_> = list.into_values().collect();
         list.sort_by_key(|live| (live.facts.started, live.facts.id));
         list
+    }
+
+    /// What there is of each kind.
+    pub(super) fn totals(&self) -> Vec<(ConsoleKind, Totals)> {
+        let of = |kind: ConsoleKind| {
+            let mut totals = self.carried.get(&kind).copied().unwrap_or_default();
+            totals.sessions = self.sessions.values().filter(|live| live.facts.console.kind == kind).count();
+            for entry in self.entries.values().filter(|entry| entry.applicant.console.kind == kind) {
+                totals.connections += usize::from(entry.session.is_some());
+                totals.add(entry.counters.read());
+            }
+            (kind, totals)
+        };
+        ConsoleKind::ALL.map(of).to_vec()
     }
 
     /// How many sessions are live.

@@ -285,7 +285,7 @@ async fn a_guests_end_ends_its_sessions_with_libvirts_reason() {
         edge,
         supersedes: false,
     };
-    let (_number, end) = fixture.sessions.table().reserve(applicant, fixture.sessions.0.limits).unwrap();
+    let (_number, end) = fixture.sessions.table().reserve(applicant, **fixture.sessions.0.limits.load()).unwrap();
     events.send(Event::Resync).unwrap();
     events.send(stopped(ConsoleUuid::random(), StopCause::Crashed)).unwrap();
     events.send(stopped(console.uuid, StopCause::Destroyed)).unwrap();

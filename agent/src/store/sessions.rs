@@ -3,7 +3,7 @@
 use porthole_shared::clock::UnixTime;
 use porthole_shared::names::{ConsoleKind, SessionId};
 use porthole_shared::reason::Reason;
-use sqlx::{Sqlite, Transaction};
+use sqlx::SqliteConnection;
 
 use super::convert::{count, parsed, signed, time};
 use super::{Error, Redeem, Store, TokenRecord, failed};
@@ -27,7 +27,7 @@ pub struct SessionEnd {
 
 /// Opens the session of a token that has just been redeemed, or continues the one that it has.
 pub(super) async fn open(
-    write: &mut Transaction<'_, Sqlite>,
+    write: &mut SqliteConnection,
     token: &TokenRecord,
     wanted: &Redeem,
 ) -> Result<SessionFacts, Error> {
@@ -47,7 +47,7 @@ pub(super) async fn open(
     .bind(token.id.to_string())
     .bind(token.state.policy == Policy::Bound)
     .bind(token.console.kind == ConsoleKind::Spice)
-    .fetch_optional(&mut **write)
+    .fetch_optional(&mut *write)
     .await
     .map_err(failed(operation))?;
     let (id, started, bytes_in, bytes_out) = if let Some(row) = row {
@@ -75,7 +75,7 @@ pub(super) async fn open(
     })
 }
 
-async fn insert(write: &mut Transaction<'_, Sqlite>, token: &TokenRecord, wanted: &Redeem) -> Result<(), sqlx::Error> {
+async fn insert(write: &mut SqliteConnection, token: &TokenRecord, wanted: &Redeem) -> Result<(), sqlx::Error> {
     sqlx::query(
         "INSERT INTO sessions (id, token_id, source, uuid, kind, idx, name, requestor, client_address, edge, \
          edge_instance, started, open, connections) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, 1)",
@@ -92,7 +92,7 @@ async fn insert(write: &mut Transaction<'_, Sqlite>, token: &TokenRecord, wanted
     .bind(wanted.edge.as_str())
     .bind(wanted.client.edge_instance.to_string())
     .bind(wanted.now.0)
-    .execute(&mut **write)
+    .execute(&mut *write)
     .await
     .map(drop)
 }

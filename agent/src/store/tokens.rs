@@ -8,8 +8,8 @@ use porthole_shared::names::{ConsoleId, ConsoleName, EdgeName, Requestor, Sessio
 use porthole_shared::reason::Reason;
 use porthole_shared::token::TokenHash;
 use porthole_shared::tunnel::ClientFacts;
+use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteRow;
-use sqlx::{Sqlite, Transaction};
 
 use super::convert::{binding, console, count, parsed, parsed_option, time, value};
 use super::{Error, Store, failed};
@@ -177,11 +177,11 @@ impl Store {
     }
 
     /// Words a refusal of [`REDEEM`]: within its transaction nothing has changed since.
-    async fn why_not(&self, write: &mut Transaction<'_, Sqlite>, wanted: &Redeem) -> Result<Reason, Error> {
+    async fn why_not(&self, write: &mut SqliteConnection, wanted: &Redeem) -> Result<Reason, Error> {
         let row = sqlx::query("SELECT *, boot_id = ?2 AS this_boot FROM tokens WHERE hash = ?1")
             .bind(wanted.hash.0.as_slice())
             .bind(&*self.boot_id)
-            .fetch_optional(&mut **write)
+            .fetch_optional(&mut *write)
             .await
             .map_err(failed("redeeming a token"))?;
         let Some(row) = row else { return Ok(Reason::UnknownToken) };

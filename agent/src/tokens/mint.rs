@@ -3,6 +3,7 @@
 use porthole_shared::clock::UnixTime;
 use porthole_shared::config::Duration;
 use porthole_shared::names::{ConsoleId, ConsoleKind, ConsoleName, ConsoleSource, Requestor, TokenId};
+use porthole_shared::reason::Reason;
 use porthole_shared::secret::Secret;
 use porthole_shared::token::{Claims, SigningKeyError, Token};
 
@@ -141,6 +142,25 @@ pub enum MintError {
     Store(#[from] store::Error),
 }
 
+impl MintError {
+    /// What a program is told, and what it is counted as.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Find(consoles::FindError::Ambiguous { .. }) => "ambiguous",
+            Self::Find(error) => error.reason().code(),
+            Self::NotRunning { .. } => Reason::NotRunning.code(),
+            Self::Migrating { .. } => Reason::Migrating.code(),
+            Self::NoSuchKind { .. } | Self::SerialOfDomain { .. } => Reason::NoSuchKind.code(),
+            Self::NoUrl { .. } => "no_base_url",
+            Self::Length { .. } | Self::Grace { .. } | Self::SpiceOnce | Self::SpiceReadOnly | Self::CannotRecord => {
+                Reason::BadRequest.code()
+            }
+            Self::Store(error) if error.is_full() => "disk_full",
+            Self::Sign(_) | Self::Store(_) => Reason::Internal.code(),
+        }
+    }
+}
+
 fn article(what: &str) -> &'static str {
     if what.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" }
 }
@@ -159,7 +179,17 @@ impl std::fmt::Display for Kinds<'_> {
 impl Tokens {
     /// Makes a token and writes its hash down.
     pub async fn mint(&self, request: MintRequest) -> Result<Minted, MintError> {
-        let (config, lengths) = (&self.0.config, &self.0.lengths);
+        let minted = self.make(request).await;
+        match &minted {
+            Ok(minted) => self.0.instruments.minted(minted.console.kind),
+            Err(error) => self.0.instruments.refused(error.code()),
+        }
+        minted
+    }
+
+    async fn make(&self, request: MintRequest) -> Result<Minted, MintError> {
+        let settings = self.0.settings.load_full();
+        let (config, lengths) = (&settings.config, &settings.lengths);
         let ttl = within("ttl", request.ttl.unwrap_or(config.redeem_within), config.longest_ttl)?;
         let grace = request.grace.unwrap_or(config.grace);
         if grace > config.grace {
@@ -170,7 +200,7 @@ impl Tokens {
         if console.source == ConsoleSource::Libvirt && self.0.consoles.hypervisor().is_migrating(console.uuid).await {
             return Err(MintError::Migrating { name: owner.name });
         }
-        let base = self.0.urls.base(console.kind).ok_or(MintError::NoUrl { kind: console.kind })?;
+        let base = settings.urls.base(console.kind).ok_or(MintError::NoUrl { kind: console.kind })?;
 
         let policy = request.policy.unwrap_or(config.policy);
         if policy == Policy::Once && console.kind == ConsoleKind::Spice {

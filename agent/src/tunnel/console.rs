@@ -62,9 +62,11 @@ pub(super) async fn connect(
         reason
     };
     let place = services.sessions.reserve(&token, client, edge).map_err(|reason| refused(reason, None))?;
-    let console = open(&services.consoles, &token.console(), Instant::now() + OPEN_PATIENCE)
+    let began = Instant::now();
+    let console = open(&services.consoles, &token.console(), began + OPEN_PATIENCE)
         .await
         .map_err(|error| refused(error.reason(), Some(chain(&error))))?;
+    server.instruments.opened(token.console().kind, began.elapsed());
     let redeemed = services.tokens.redeem(&token, client, edge).await.map_err(|reason| refused(reason, None))?;
     let connection = services.sessions.begin(place, redeemed);
 

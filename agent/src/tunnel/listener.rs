@@ -20,7 +20,7 @@ use socket2::SockRef;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::server::TlsStream;
 
 use super::{Server, routes};
@@ -128,15 +128,20 @@ async fn serve(server: Arc<Server>, stream: TcpStream, from: SocketAddr, place: 
 }
 
 async fn handshake(server: &Server, stream: TcpStream, from: SocketAddr) -> Option<TlsStream<TcpStream>> {
+    let began = Instant::now();
     let shaken = async {
         tcp::tune(&stream)?;
         server.trust.acceptor().accept(stream).await
     };
     let failure = match timeout(server.handshake_timeout, shaken).await {
-        Ok(Ok(tls)) => return Some(tls),
+        Ok(Ok(tls)) => {
+            server.instruments.shaken(began.elapsed());
+            return Some(tls);
+        }
         Ok(Err(error)) => error.to_string(),
         Err(_elapsed) => "it took too long".to_owned(),
     };
+    server.instruments.not_shaken();
     if let Some(others) = server.complaints.handshake.pass() {
         tracing::warn!(from = %canonical(from), error = failure, others, "a TLS handshake failed");
     }

@@ -43,6 +43,16 @@ impl Route {
         }
     }
 
+    /// What it is counted as.
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Console => "console",
+            Self::Inspect => "inspect",
+            Self::Jwks => "jwks",
+            Self::Drain => "drain",
+        }
+    }
+
     const fn method(self) -> (Method, HeaderValue) {
         match self {
             Self::Console | Self::Jwks => (Method::GET, HeaderValue::from_static("GET")),
@@ -67,7 +77,10 @@ pub(super) async fn answer(link: Arc<Link>, request: Request<Incoming>) -> Resul
         Route::Jwks => Ok(json(Bytes::copy_from_slice(&link.server.services.tokens.keys().jwks()))),
         Route::Drain => drain(&link, &edge, request).await,
     };
-    Ok(answered.unwrap_or_else(refusal))
+    Ok(answered.unwrap_or_else(|reason| {
+        link.server.instruments.refused(route.as_str(), reason);
+        refusal(reason)
+    }))
 }
 
 /// The edge has sent what is not of this protocol.

@@ -8,15 +8,12 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use porthole_shared::clock::{Clock as _, SystemClock, UnixTime};
-use porthole_shared::lifecycle::{Shutdown, chain};
 use porthole_shared::names::EdgeName;
-use porthole_shared::tls::{
-    EdgePolicy, IdentityFiles, NotAnEdge, TlsError, agent_server_config, certificate_facts, load_certificates,
-};
+use porthole_shared::tls::{EdgePolicy, IdentityFiles, NotAnEdge, TlsError, agent_server_config, load_certificates};
+use porthole_shared::validity::Validity;
 use porthole_shared::watch::FileWatch;
 use rustls::ServerConfig;
 use rustls::pki_types::CertificateDer;
-use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
 /// A handle on it; clones are the same.
@@ -34,19 +31,19 @@ struct Shared {
 #[derive(Debug)]
 struct Current {
     tls: Arc<ServerConfig>,
-    expires: UnixTime,
+    validity: Validity,
 }
 
 /// Keeps a [`Trust`] as its files are.
 #[derive(Debug)]
-pub(super) struct Following {
+pub(crate) struct Following {
     trust: Trust,
     watch: FileWatch,
 }
 
 impl Trust {
     /// Reads the files.
-    pub(super) fn load(files: IdentityFiles, policy: EdgePolicy) -> Result<(Self, Following), TlsError> {
+    pub(crate) fn load(files: IdentityFiles, policy: EdgePolicy) -> Result<(Self, Following), TlsError> {
         let watch = FileWatch::new(files.paths());
         let current = ArcSwap::from_pointee(Current::load(&files)?);
         let trust = Self(Arc::new(Shared { files, current, policy: ArcSwap::from_pointee(policy) }));
@@ -55,34 +52,17 @@ impl Trust {
 
     /// Until when this agent's certificate is valid.
     pub fn certificate_expires(&self) -> UnixTime {
-        self.0.current.load().expires
+        self.validity().not_after
+    }
+
+    /// From when until when.
+    pub fn validity(&self) -> Validity {
+        self.0.current.load().validity
     }
 
     /// From now on these are edges, and those are not.
     pub fn set_policy(&self, policy: EdgePolicy) {
         self.0.policy.store(Arc::new(policy));
-    }
-
-    /// Reads whom it takes for an edge again whenever it is `asked`, until it is told to stop. Where that cannot be read,
-    /// what was read before stays.
-    pub async fn follow_policy<E: std::error::Error>(
-        self,
-        mut asked: watch::Receiver<u64>,
-        read: impl Fn() -> Result<EdgePolicy, E>,
-        shutdown: Shutdown,
-    ) {
-        while let Some(Ok(())) = shutdown.soft.run_until_cancelled(asked.changed()).await {
-            match read() {
-                Ok(policy) => {
-                    tracing::info!(edges = ?policy.dns_names, denied = ?policy.denied, "[tunnel] edges and denied read");
-                    self.set_policy(policy);
-                }
-                Err(error) => tracing::error!(
-                    error = chain(&error),
-                    "the configuration cannot be used: [tunnel] edges and denied stay as they were"
-                ),
-            }
-        }
     }
 
     pub(super) fn acceptor(&self) -> TlsAcceptor {
@@ -96,7 +76,7 @@ impl Trust {
 
     pub(super) fn reload(&self) -> Result<(), TlsError> {
         let current = Current::load(&self.0.files)?;
-        tracing::info!(expires = %current.expires, "tunnel certificate and CA read");
+        tracing::info!(expires = %current.validity.not_after, "tunnel certificate and CA read");
         self.0.current.store(Arc::new(current));
         Ok(())
     }
@@ -126,6 +106,6 @@ impl Current {
         let tls = agent_server_config(files)?;
         let chain = load_certificates(&files.certificate)?;
         let leaf = chain.first().ok_or(TlsError::NotX509)?;
-        Ok(Self { tls, expires: certificate_facts(leaf)?.not_after })
+        Ok(Self { tls, validity: Validity::of(leaf)? })
     }
 }

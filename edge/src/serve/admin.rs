@@ -1,6 +1,8 @@
-//! The admin listener: is this process alive, and should it get traffic?
+//! The admin listener: is this process alive, should it get traffic, and what has it done?
 //!
-//! It goes on answering while sessions drain, for that is when a load balancer asks. Metrics will be served here too.
+//! Not ready is an edge without a valid certificate on either side, or without any node; degraded, and still of use, one
+//! whose configuration file cannot be used or waits for a restart. It goes on answering while sessions drain, for that is
+//! when a load balancer asks.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -16,7 +18,10 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use porthole_shared::clock::Clock;
+use porthole_shared::health::Readiness;
 use porthole_shared::lifecycle::Shutdown;
+use porthole_shared::reload;
+use porthole_shared::validity::{Reminder, Validity};
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
@@ -24,10 +29,11 @@ use tokio::time::{sleep, timeout};
 use super::answer::{self, Body};
 use super::listen::{Listeners, accept};
 use super::live::Live;
-use super::room::Most;
+use super::room::{Most, Room};
 use super::tls::Certificate;
 use crate::dial::Dialer;
-use crate::validity::{Reminder, Validity};
+use crate::directory::Directory;
+use crate::metrics::{self, Metrics};
 
 /// The `[admin]` table.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -73,38 +79,26 @@ pub struct Health {
     pub live: Live,
     /// For the certificates' validity.
     pub clock: Arc<dyn Clock>,
-}
-
-/// The answer to `/readyz`.
-#[derive(Debug, PartialEq, Eq, Serialize)]
-struct Readiness {
-    status: Status,
-    /// What is wrong, for a person.
-    problems: Vec<String>,
-    sessions: usize,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-enum Status {
-    Ready,
-    NotReady,
-    Draining,
+    /// Where nodes are.
+    pub directory: Directory,
+    /// The configuration file.
+    pub reloads: reload::Report,
+    /// What there is to scrape.
+    pub metrics: Arc<Metrics>,
 }
 
 impl Health {
     fn readiness(&self) -> Readiness {
         let now = self.clock.now();
-        let problems: Vec<String> = self
+        let mut problems: Vec<String> = self
             .certificates()
             .filter_map(|(what, validity)| validity.problem(now).map(|problem| format!("{what} {problem}")))
             .collect();
-        let status = match (self.shutdown.soft.is_cancelled(), problems.is_empty()) {
-            (true, _) => Status::Draining,
-            (false, true) => Status::Ready,
-            (false, false) => Status::NotReady,
-        };
-        Readiness { status, problems, sessions: self.live.sessions() }
+        if !self.directory.is_template() && self.directory.nodes().is_empty() {
+            problems.push("no node is known: list them in the file that [agents] nodes names".to_owned());
+        }
+        let draining = self.shutdown.soft.is_cancelled();
+        Readiness::of(draining, problems, self.reloads.warnings(), self.live.sessions())
     }
 
     /// The certificates without which nobody gets a console.
@@ -135,7 +129,7 @@ impl Health {
 /// Serves until the process is told to drop everything.
 pub async fn run(listeners: Listeners, health: Health) {
     let stop = health.shutdown.hard.clone();
-    accept(listeners, MOST, stop.clone(), move |tcp, _peer, place| {
+    accept(listeners, Room::new(MOST), stop.clone(), move |tcp, _peer, place| {
         let (health, stop) = (health.clone(), stop.clone());
         drop(tokio::spawn(async move {
             tokio::select! {
@@ -177,30 +171,29 @@ fn answer<B>(request: &Request<B>, health: &Health) -> Response<Body> {
         }
         "/readyz" => {
             let readiness = health.readiness();
-            let (status, mut text) = match readiness.status {
-                Status::Ready => (StatusCode::OK, "ready\n".to_owned()),
-                Status::NotReady => (StatusCode::SERVICE_UNAVAILABLE, "not ready\n".to_owned()),
-                Status::Draining => (StatusCode::SERVICE_UNAVAILABLE, "draining\n".to_owned()),
-            };
-            for problem in &readiness.problems {
-                text.push_str(problem);
-                text.push('\n');
-            }
-            worded(request.headers(), status, &readiness, text)
+            worded(request.headers(), readiness.code(), &readiness, readiness.text())
         }
-        _ => worded(request.headers(), StatusCode::NOT_FOUND, &(), "not found: try /healthz or /readyz\n".to_owned()),
+        "/metrics" => text(StatusCode::OK, metrics::CONTENT_TYPE, health.metrics.text()),
+        _ => {
+            let hint = "not found: try /healthz, /readyz or /metrics\n";
+            worded(request.headers(), StatusCode::NOT_FOUND, &(), hint.to_owned())
+        }
     }
 }
 
 /// JSON for who asks for it, text for all others.
-fn worded(headers: &HeaderMap, status: StatusCode, value: &impl Serialize, text: String) -> Response<Body> {
+fn worded(headers: &HeaderMap, status: StatusCode, value: &impl Serialize, words: String) -> Response<Body> {
     let accepts = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if accepts.contains("application/json") {
         return answer::json(status, value);
     }
+    text(status, "text/plain; charset=utf-8", words)
+}
+
+fn text(status: StatusCode, kind: &'static str, text: String) -> Response<Body> {
     let mut response = Response::new(answer::bytes(text));
     *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     answer::harden(response.headers_mut());
     response
@@ -210,9 +203,11 @@ fn worded(headers: &HeaderMap, status: StatusCode, value: &impl Serialize, text:
 mod tests {
     use http_body_util::BodyExt as _;
     use porthole_shared::clock::{ManualClock, UnixTime};
+    use porthole_shared::tls::Role;
 
     use super::*;
     use crate::dial::fixture::Pki;
+    use crate::serve::site::Site;
     use crate::serve::tls::Files;
 
     async fn ask(health: &Health, path: &str, accept: &str) -> (StatusCode, String) {
@@ -231,14 +226,30 @@ mod tests {
         std::fs::write(&files.certificate, made.cert.pem()).unwrap();
         std::fs::write(&files.key, made.signing_key.serialize_pem()).unwrap();
         let clock = ManualClock::at(UnixTime(1_800_000_000));
-        let health = Health {
-            shutdown: Shutdown::default(),
-            certificate: Some(Certificate::load(&files).unwrap()),
-            dialer: Pki::new().dialer(),
-            live: Live::default(),
-            clock: Arc::new(clock.clone()),
-        };
+        let pki = Pki::new();
+        let identity = pki.issue("edge", &Role::Edge("e1".parse().unwrap()));
+        let nodes = dir.path().join("nodes.toml");
+        std::fs::write(&nodes, "[[node]]\nname = \"compute-1\"\naddress = \"127.0.0.1:1\"").unwrap();
+        let file = dir.path().join("edge.toml");
+        let text = format!(
+            "[edge]\nname = \"e1\"\n[public]\nlisten = [\"127.0.0.1:0\"]\ntls = {{ certificate = {:?}, key = {:?} }}\n\
+             [agents]\ncertificate = {:?}\nkey = {:?}\nca = {:?}\nnodes = {nodes:?}",
+            files.certificate, files.key, identity.certificate, identity.key, identity.ca
+        );
+        std::fs::write(&file, text).unwrap();
+        let (config, followed) = crate::reload::open(&file).unwrap();
+        let site = Arc::new(Site::build(&config, <_>::default(), Shutdown::default()).unwrap());
+        let health = Health { clock: Arc::new(clock.clone()), ..site.health(followed.report()) };
         assert_eq!(ask(&health, "/readyz", "*/*").await, (StatusCode::OK, "ready\n".to_owned()));
+        let (status, text) = ask(&health, "/metrics", "*/*").await;
+        assert!(status == StatusCode::OK && text.contains("\nporthole_edge_nodes 1\n"), "{text}");
+        assert!(text.contains("porthole_edge_certificate_expires_in_seconds{certificate=\"agents\"} "), "{text}");
+        std::fs::write(&nodes, "").unwrap();
+        health.directory.reload();
+        let (status, text) = ask(&health, "/readyz", "*/*").await;
+        assert!(status == StatusCode::SERVICE_UNAVAILABLE && text.starts_with("not ready\nno node is known"), "{text}");
+        std::fs::write(&nodes, "[[node]]\nname = \"compute-1\"\naddress = \"127.0.0.1:1\"").unwrap();
+        health.directory.reload();
         clock.advance(10_000_000_000_000);
         let (status, text) = ask(&health, "/readyz", "application/json").await;
         assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);

@@ -62,7 +62,8 @@ impl ClientStream for TlsStream<TcpStream> {
 
 /// Serves one connection.
 pub async fn serve(tcp: TcpStream, peer: SocketAddr, site: Arc<Site>, place: Place) {
-    let deadline = Instant::now() + site.head_timeout;
+    let began = Instant::now();
+    let deadline = began + site.settings().head_timeout;
     let client = |tls| Client { facts: ClientFacts { address: peer, tls, edge_instance: site.instance }, place };
     let Some(certificate) = &site.certificate else {
         return exchange(tcp, client(None), deadline, &site).await;
@@ -74,14 +75,21 @@ pub async fn serve(tcp: TcpStream, peer: SocketAddr, site: Arc<Site>, place: Pla
     };
     match handshake {
         Ok(Ok(stream)) => {
+            site.instruments.shaken(began.elapsed());
             let version = match stream.get_ref().1.protocol_version() {
                 Some(ProtocolVersion::TLSv1_2) => Some(ClientTls::V12),
                 _ => Some(ClientTls::V13),
             };
             exchange(stream, client(version), deadline, &site).await;
         }
-        Ok(Err(error)) => tracing::debug!(client = %peer, %error, "TLS handshake failed"),
-        Err(_) => tracing::debug!(client = %peer, "TLS handshake not done in time"),
+        Ok(Err(error)) => {
+            site.instruments.not_shaken();
+            tracing::debug!(client = %peer, %error, "TLS handshake failed");
+        }
+        Err(_) => {
+            site.instruments.not_shaken();
+            tracing::debug!(client = %peer, "TLS handshake not done in time");
+        }
     }
 }
 

@@ -51,11 +51,13 @@ pub(super) async fn answer<S: ClientStream>(
     let (head, _body) = request.into_parts();
     match open(&head, &client, &site).await {
         Ok(opened) => {
+            site.instruments.opened(opened.kind);
             let response = switching(&opened.key, opened.agent.binary);
             site.tasks.spawn(session::<S>(upgrade, opened, client, Arc::clone(&site)));
             response
         }
         Err(reason) => {
+            site.instruments.refused("console", reason);
             tracing::debug!(client = %client.facts.address, %reason, "console refused");
             let mut response = answer::refused_upgrade(reason);
             if reason == Reason::BadRequest {
@@ -72,9 +74,9 @@ async fn open(head: &request::Parts, client: &Client, site: &Site) -> Result<Ope
     if site.shutdown.soft.is_cancelled() {
         return Err(Reason::Draining);
     }
-    let candidate = gate::console(head, &site.origins, client.facts.clone())?;
+    let candidate = gate::console(head, &site.settings().origins, client.facts.clone())?;
     let (node, admission) = site.resolver.resolve(candidate).await?;
-    let counted = site.live.count(&node);
+    let counted = site.live.count(&node, admission.kind());
     let agent = site.dialer.console(&node, &admission).await?;
     if site.shutdown.soft.is_cancelled() {
         return Err(Reason::Draining);
@@ -136,5 +138,6 @@ async fn session<S: ClientStream>(upgrade: OnUpgrade, opened: Opened, client: Ar
     let summary = relay::run(leg, parts.read_buf, agent.leg, agent.early, &site.counters, &site.shutdown.hard).await;
     tracing::info!(client = %address, node = %node.id, %kind, token = %token_id, to_agent = summary.to_agent,
         to_client = summary.to_client, end = ?summary.end, "session ends");
+    site.instruments.ended(summary.end);
     drop((counted, client));
 }

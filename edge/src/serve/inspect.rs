@@ -41,6 +41,7 @@ pub(super) async fn answer(head: &request::Parts, body: Incoming, client: &Clien
             answer::json(StatusCode::OK, &Console { kind, name, redeem_by, expires, read_only })
         }
         Err(reason) => {
+            site.instruments.refused("inspect", reason);
             tracing::debug!(client = %client.address, %reason, "question about a token refused");
             answer::refused_json(reason)
         }
@@ -56,7 +57,7 @@ pub(super) fn is_preflight(head: &request::Parts) -> bool {
 
 /// Says whether it may. Nothing but what our pages send is allowed: a JSON body, no credentials.
 pub(super) fn preflight(head: &request::Parts, site: &Site) -> Response<Body> {
-    let mut response = match site.origins.check(head) {
+    let mut response = match site.settings().origins.check(head) {
         Ok(()) => Response::new(answer::empty()),
         Err(reason) => answer::refused_json(reason),
     };
@@ -74,7 +75,8 @@ pub(super) fn preflight(head: &request::Parts, site: &Site) -> Response<Body> {
 fn share(response: &mut Response<Body>, head: &request::Parts, site: &Site) -> bool {
     let headers = response.headers_mut();
     headers.insert(VARY, HeaderValue::from_static("origin"));
-    let reader = site.origins.reader(head);
+    let settings = site.settings();
+    let reader = settings.origins.reader(head);
     if let Some(origin) = reader {
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
     }
@@ -87,9 +89,9 @@ async fn inspect(
     client: &ClientFacts,
     site: &Site,
 ) -> Result<Inspection, Reason> {
-    let body = timeout(site.head_timeout, Limited::new(body, LARGEST).collect()).await;
+    let body = timeout(site.settings().head_timeout, Limited::new(body, LARGEST).collect()).await;
     let body = body.map_err(|_| Reason::BadRequest)?.map_err(|_| Reason::BadRequest)?.to_bytes();
-    let candidate = gate::inspection(head, &body, &site.origins, client.clone())?;
+    let candidate = gate::inspection(head, &body, &site.settings().origins, client.clone())?;
     let (node, admission) = site.resolver.resolve(candidate).await?;
     site.dialer.inspect(&node, &admission).await
 }

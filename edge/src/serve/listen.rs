@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::room::{Full, Most, Place, Room};
+use super::room::{Full, Place, Room};
 use crate::occasionally::Occasionally;
 
 /// How many connections the kernel keeps for us while we are busy.
@@ -64,14 +64,13 @@ fn bind(address: SocketAddr, v4_apart: bool) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-/// Takes connections until `stop`, at most `most` at once over all listeners. One more is closed at once: the client, or
+/// Takes connections until `stop`, over all listeners as many at once as there is room for. One more is closed at once: the client, or
 /// the load balancer before it, then knows to go elsewhere. `serve` starts a task and keeps the place for as long as the
 /// connection lives.
-pub async fn accept<F>(listeners: Listeners, most: Most, stop: CancellationToken, serve: F)
+pub async fn accept<F>(listeners: Listeners, room: Room, stop: CancellationToken, serve: F)
 where
     F: Fn(TcpStream, SocketAddr, Place) + Clone + Send + Sync + 'static,
 {
-    let room = Room::new(most);
     let mut loops = JoinSet::new();
     for listener in listeners.0 {
         loops.spawn(accept_one(listener, room.clone(), stop.clone(), serve.clone()));
@@ -121,6 +120,7 @@ mod tests {
     use tokio::io::AsyncReadExt as _;
     use tokio::sync::mpsc;
 
+    use super::super::room::Most;
     use super::*;
 
     const ONE: Most = Most { connections: NonZeroUsize::MIN, setting: "test", each: None, each_setting: "test" };
@@ -131,7 +131,7 @@ mod tests {
         let port = listeners.addresses().first().unwrap().port();
         let (told, mut heard) = mpsc::unbounded_channel();
         let stop = CancellationToken::new();
-        let running = tokio::spawn(accept(listeners, ONE, stop.clone(), move |_, peer, _| {
+        let running = tokio::spawn(accept(listeners, Room::new(ONE), stop.clone(), move |_, peer, _| {
             told.send(peer).unwrap();
         }));
         for host in ["127.0.0.1", "::1"] {
@@ -149,7 +149,7 @@ mod tests {
         let address = *listeners.addresses().first().unwrap();
         let (told, mut heard) = mpsc::unbounded_channel();
         let stop = CancellationToken::new();
-        drop(tokio::spawn(accept(listeners, ONE, stop.clone(), move |tcp, _, place| {
+        drop(tokio::spawn(accept(listeners, Room::new(ONE), stop.clone(), move |tcp, _, place| {
             told.send((tcp, place)).unwrap();
         })));
         let _first = TcpStream::connect(address).await.unwrap();

@@ -3,13 +3,19 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use porthole_shared::names::NodeId;
+use porthole_shared::names::{ConsoleKind, NodeId};
 
 use crate::directory::Node;
 
-/// The live sessions, counted by node. Clones share one state.
+/// The live sessions, counted by node and by kind. Clones share one state.
 #[derive(Debug, Clone, Default)]
-pub struct Live(Arc<Mutex<HashMap<NodeId, (Node, usize)>>>);
+pub struct Live(Arc<Mutex<Counts>>);
+
+#[derive(Debug, Default)]
+struct Counts {
+    nodes: HashMap<NodeId, (Node, usize)>,
+    kinds: HashMap<ConsoleKind, usize>,
+}
 
 /// One live session. Dropping it ends the count.
 #[derive(Debug)]
@@ -17,41 +23,52 @@ pub struct Live(Arc<Mutex<HashMap<NodeId, (Node, usize)>>>);
 pub struct Counted {
     live: Live,
     node: NodeId,
+    kind: ConsoleKind,
 }
 
 impl Live {
     /// Counts a session. The node is kept as it was last dialled: it may leave the directory before the session ends,
     /// or get another address there.
-    pub fn count(&self, node: &Node) -> Counted {
-        let mut nodes = self.lock();
-        let counted = nodes.get(&node.id).map_or(0, |(_node, count)| *count);
-        nodes.insert(node.id.clone(), (node.clone(), counted + 1));
-        drop(nodes);
-        Counted { live: self.clone(), node: node.id.clone() }
+    pub fn count(&self, node: &Node, kind: ConsoleKind) -> Counted {
+        let mut counts = self.lock();
+        let counted = counts.nodes.get(&node.id).map_or(0, |(_node, count)| *count);
+        counts.nodes.insert(node.id.clone(), (node.clone(), counted + 1));
+        *counts.kinds.entry(kind).or_default() += 1;
+        drop(counts);
+        Counted { live: self.clone(), node: node.id.clone(), kind }
     }
 
     /// The nodes that have sessions.
     pub fn nodes(&self) -> Vec<Node> {
-        self.lock().values().map(|(node, _count)| node.clone()).collect()
+        self.lock().nodes.values().map(|(node, _count)| node.clone()).collect()
     }
 
     /// How many sessions there are.
     pub fn sessions(&self) -> usize {
-        self.lock().values().map(|(_node, count)| count).sum()
+        self.lock().nodes.values().map(|(_node, count)| count).sum()
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<NodeId, (Node, usize)>> {
+    /// How many there are of each kind.
+    pub fn kinds(&self) -> [(ConsoleKind, usize); ConsoleKind::ALL.len()] {
+        let counts = self.lock();
+        ConsoleKind::ALL.map(|kind| (kind, counts.kinds.get(&kind).copied().unwrap_or_default()))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Counts> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        let mut nodes = self.live.lock();
-        if let Some((_node, count)) = nodes.get_mut(&self.node) {
+        let mut counts = self.live.lock();
+        if let Some(count) = counts.kinds.get_mut(&self.kind) {
+            *count -= 1;
+        }
+        if let Some((_node, count)) = counts.nodes.get_mut(&self.node) {
             *count -= 1;
             if *count == 0 {
-                nodes.remove(&self.node);
+                counts.nodes.remove(&self.node);
             }
         }
     }
@@ -73,7 +90,8 @@ mod tests {
             address: "127.0.0.1:1".parse().unwrap(),
         };
         let live = Live::default();
-        let (one, two) = (live.count(&node), live.count(&node));
+        let (one, two) = (live.count(&node, ConsoleKind::Vnc), live.count(&node, ConsoleKind::Tcp));
+        assert_eq!(live.kinds().map(|(_kind, count)| count), [1, 0, 0, 1]);
         assert_eq!((live.sessions(), live.nodes()), (2, vec![node.clone()]));
         drop(one);
         assert_eq!((live.sessions(), live.nodes()), (1, vec![node]));
@@ -92,7 +110,7 @@ mod tests {
         };
         let after = Node { address: "127.0.0.1:2".parse().unwrap(), ..before.clone() };
         let live = Live::default();
-        let _sessions = (live.count(&before), live.count(&after));
+        let _sessions = (live.count(&before, ConsoleKind::Vnc), live.count(&after, ConsoleKind::Vnc));
         assert_eq!((live.sessions(), live.nodes()), (2, vec![after]));
     }
 }

@@ -6,9 +6,10 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use arc_swap::ArcSwap;
 
 /// How many connections may be served at once, and the settings that say so.
 #[derive(Debug, Clone, Copy)]
@@ -33,8 +34,9 @@ pub struct Full {
 /// The places of connections. Clones share one state.
 #[derive(Debug, Clone)]
 pub struct Room {
-    most: Most,
-    places: Arc<Semaphore>,
+    most: Arc<ArcSwap<Most>>,
+    taken: Arc<AtomicUsize>,
+    turned_away: Arc<AtomicU64>,
     clients: Clients,
 }
 
@@ -42,25 +44,61 @@ pub struct Room {
 #[derive(Debug)]
 #[must_use = "the connection has its place only while this lives"]
 pub struct Place {
-    _place: OwnedSemaphorePermit,
+    _taken: Taken,
     _counted: Option<Counted>,
+}
+
+#[derive(Debug)]
+struct Taken(Arc<AtomicUsize>);
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Room {
     /// Nobody is here yet.
     pub fn new(most: Most) -> Self {
-        let places = Arc::new(Semaphore::new(most.connections.get().min(Semaphore::MAX_PERMITS)));
-        Self { most, places, clients: Clients::default() }
+        let most = Arc::new(ArcSwap::from_pointee(most));
+        Self { most, taken: Arc::default(), turned_away: Arc::default(), clients: Clients::default() }
+    }
+
+    /// From now on there is so much room. Clients are told apart or not as they were; nobody who is here has to leave.
+    pub fn set(&self, connections: NonZeroUsize, each: Option<NonZeroUsize>) {
+        let before = **self.most.load();
+        let each = before.each.and(each.or(before.each));
+        self.most.store(Arc::new(Most { connections, each, ..before }));
+    }
+
+    /// How many places are taken.
+    pub fn taken(&self) -> usize {
+        self.taken.load(Ordering::Relaxed)
+    }
+
+    /// How many found none.
+    pub fn turned_away(&self) -> u64 {
+        self.turned_away.load(Ordering::Relaxed)
     }
 
     /// A place for a connection from this address, if there is one.
     pub fn take(&self, client: IpAddr) -> Result<Place, Full> {
-        let counted = match self.most.each {
+        self.try_take(client).inspect_err(|_full| {
+            self.turned_away.fetch_add(1, Ordering::Relaxed);
+        })
+    }
+
+    fn try_take(&self, client: IpAddr) -> Result<Place, Full> {
+        let most = **self.most.load();
+        let counted = match most.each {
             None => None,
-            Some(each) => Some(self.clients.count(client, each).ok_or(Full { setting: self.most.each_setting })?),
+            Some(each) => Some(self.clients.count(client, each).ok_or(Full { setting: most.each_setting })?),
         };
-        let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| Full { setting: self.most.setting })?;
-        Ok(Place { _place: place, _counted: counted })
+        let one_more = |taken: usize| (taken < most.connections.get()).then_some(taken + 1);
+        self.taken
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more)
+            .map_err(|_| Full { setting: most.setting })?;
+        Ok(Place { _taken: Taken(Arc::clone(&self.taken)), _counted: counted })
     }
 }
 
@@ -144,6 +182,23 @@ mod tests {
     }
 
     #[test]
+    fn more_or_less_room_holds_for_who_comes() {
+        let count = |count| NonZeroUsize::new(count).unwrap();
+        let room = room(1, 1);
+        let _one = room.take(ip("192.0.2.1")).unwrap();
+        room.take(ip("192.0.2.2")).unwrap_err();
+        room.set(count(2), Some(count(2)));
+        let two = room.take(ip("192.0.2.1")).unwrap();
+        assert_eq!((room.taken(), room.turned_away()), (2, 1));
+        room.set(count(1), None);
+        drop(two);
+        assert_eq!(room.take(ip("192.0.2.3")).unwrap_err(), Full { setting: "all" });
+        room.set(count(9), None);
+        let _two = room.take(ip("192.0.2.1")).unwrap();
+        assert_eq!(room.take(ip("192.0.2.1")).unwrap_err(), Full { setting: "each" }, "as it was");
+    }
+
+    #[test]
     fn an_ipv6_network_of_64_bits_is_one_client() {
         let room = room(9, 1);
         let _held = room.take(ip("2001:db8:0:1::1")).unwrap();
@@ -153,7 +208,7 @@ mod tests {
 
     #[test]
     fn clients_are_not_counted_where_they_are_not_told_apart() {
-        let room = Room::new(Most { each: None, ..room(2, 1).most });
+        let room = Room::new(Most { each: None, ..**room(2, 1).most.load() });
         let _held = [room.take(ip("192.0.2.1")).unwrap(), room.take(ip("192.0.2.1")).unwrap()];
         assert_eq!(room.take(ip("192.0.2.1")).unwrap_err(), Full { setting: "all" });
     }

@@ -1,13 +1,13 @@
 //! What all connections of the public listener share, built from the configuration before anything listens.
 
-use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::time::Duration;
 
+use arc_swap::{ArcSwap, Guard};
 use porthole_shared::clock::{Clock, SystemClock};
 use porthole_shared::config::LoadError;
 use porthole_shared::lifecycle::{Lifecycle, Shutdown};
 use porthole_shared::names::EdgeInstance;
+use porthole_shared::reload;
 use porthole_shared::tls::TlsError;
 use tokio_util::task::TaskTracker;
 
@@ -17,12 +17,14 @@ use super::files::{Files, NoRoot};
 use super::live::Live;
 use super::public::Transport;
 use super::resolve::SignedTokens;
+use super::room::{Most, Room};
+use super::settings::Settings;
 use super::tls::Certificate;
 use crate::config::Config;
 use crate::dial::Dialer;
 use crate::directory::Directory;
-use crate::gate::OriginPolicy;
 use crate::keys::Keys;
+use crate::metrics::{Metrics, instruments};
 use crate::relay::Counters;
 
 /// The configuration cannot be put to work.
@@ -49,8 +51,6 @@ pub struct Site {
     pub instance: EdgeInstance,
     /// The public certificate; `None` where a load balancer ends TLS.
     pub certificate: Option<Certificate>,
-    /// Which pages may open a console.
-    pub origins: OriginPolicy,
     /// Where nodes are.
     pub directory: Directory,
     /// Reaches agents.
@@ -65,12 +65,12 @@ pub struct Site {
     pub live: Live,
     /// What they have moved.
     pub counters: Counters,
-    /// How long a client may take for a head, or for a body.
-    pub head_timeout: Duration,
+    /// What may change while it serves.
+    settings: ArcSwap<Settings>,
     /// How many connections are served at once.
-    pub max_connections: NonZeroUsize,
-    /// How many for one client address.
-    pub max_connections_per_address: Option<NonZeroUsize>,
+    pub room: Room,
+    /// What is counted and measured.
+    pub instruments: instruments::Public,
     /// Tells token times and certificate times.
     pub clock: Arc<dyn Clock>,
     /// Where connections and sessions run, so that the end of the process waits for them.
@@ -95,7 +95,6 @@ impl Site {
         Ok(Self {
             instance: EdgeInstance::random(),
             certificate,
-            origins: public.origins.clone(),
             resolver: SignedTokens::new(directory.clone(), keys, Arc::clone(&clock)),
             directory,
             dialer,
@@ -103,28 +102,49 @@ impl Site {
             short_pages: ShortPages::new(&public.frame_ancestors),
             live: Live::default(),
             counters: Counters::default(),
-            head_timeout: public.head_timeout.get(),
-            max_connections: public.max_connections,
-            max_connections_per_address: public.max_connections_per_address,
+            settings: ArcSwap::from_pointee(public.into()),
+            room: Room::new(Most {
+                connections: public.max_connections,
+                setting: "[public] max_connections",
+                each: public.max_connections_per_address,
+                each_setting: "[public] max_connections_per_address",
+            }),
+            instruments: instruments::Public::default(),
             clock,
             tasks,
             shutdown,
         })
     }
 
+    /// What is in force now.
+    pub fn settings(&self) -> Guard<Arc<Settings>> {
+        self.settings.load()
+    }
+
+    /// Puts those settings of a later file in force that may change.
+    pub fn set(&self, config: &Config) {
+        let public = &config.public;
+        self.settings.store(Arc::new(Settings::after(public, &self.settings.load())));
+        self.room.set(public.max_connections, public.max_connections_per_address);
+        self.dialer.set_connect_timeout(config.agents.connect_timeout.get());
+    }
+
     /// Looks after files that may change, until the process stops.
-    pub fn watch_files(&self, life: &Lifecycle) {
+    pub fn watch_files(&self, life: &Lifecycle, health: Health) {
         drop(tokio::spawn(self.directory.clone().watch(self.shutdown.clone())));
         drop(tokio::spawn(self.dialer.clone().watch(self.shutdown.clone())));
-        drop(tokio::spawn(self.health().remind()));
+        drop(tokio::spawn(health.remind()));
         if let Some(certificate) = self.certificate.clone() {
             drop(tokio::spawn(certificate.watch(life.reloads(), self.shutdown.clone())));
         }
     }
 
     /// What the admin listener tells of.
-    pub fn health(&self) -> Health {
+    pub fn health(self: &Arc<Self>, reloads: reload::Report) -> Health {
         Health {
+            metrics: Arc::new(Metrics::new(self, reloads.clone())),
+            reloads,
+            directory: self.directory.clone(),
             shutdown: self.shutdown.clone(),
             certificate: self.certificate.clone(),
             dialer: self.dialer.clone(),

@@ -13,7 +13,7 @@ use rustls::version::{TLS12, TLS13};
 use serde::Deserialize;
 use tokio::sync::watch;
 
-use crate::validity::Validity;
+use porthole_shared::validity::Validity;
 
 /// The PEM files of the public certificate.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]

@@ -27,6 +27,7 @@ pub struct AgentBuilder {
     lifetime: Lifetime,
     tunnel: SocketAddr,
     under: Vec<String>,
+    admin: SocketAddr,
 }
 
 impl Agent {
@@ -44,6 +45,7 @@ impl Agent {
         settings.set("external.networks", vec!["127.0.0.0/8"]);
         settings.set("log.level", "trace");
         let tunnel = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
+        let admin = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let builder = AgentBuilder {
             directory: directory.to_owned(),
             name: name.to_owned(),
@@ -51,8 +53,9 @@ impl Agent {
             lifetime: Lifetime::Attached,
             tunnel,
             under: Vec::new(),
+            admin,
         };
-        Ok(builder.tunnel(tunnel))
+        Ok(builder.tunnel(tunnel).admin_port(free_port()))
     }
 }
 
@@ -110,6 +113,14 @@ impl AgentBuilder {
         self
     }
 
+    /// Tell of health and metrics there, instead of on a free port.
+    #[must_use]
+    pub fn admin_port(mut self, port: u16) -> Self {
+        self.admin = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        self.settings.set("admin.listen", self.admin.to_string());
+        self
+    }
+
     /// Let it outlive this process.
     #[must_use]
     pub fn detached(mut self) -> Self {
@@ -133,7 +144,7 @@ impl AgentBuilder {
     }
 
     fn prepared(self) -> Result<Agent> {
-        let Self { directory, name, settings, lifetime, tunnel, under } = self;
+        let Self { directory, name, settings, lifetime, tunnel, admin, under } = self;
         let socket = socket_in(&directory);
         // Whatever the umask: the agent refuses directories in which others could replace what is its own.
         let mut own = DirBuilder::new();
@@ -142,7 +153,7 @@ impl AgentBuilder {
         own.create(socket.parent().unwrap_or(&directory)).context("creating the socket's directory")?;
         let mut daemon = Daemon::new(BINARY, &directory, settings, lifetime);
         daemon.start_under(under);
-        Ok(Agent { daemon, name, directory, socket, tunnel })
+        Ok(Agent { daemon, name, directory, socket, tunnel, admin })
     }
 }
 

@@ -10,7 +10,7 @@ use crate::places;
 use crate::ports::free_port;
 
 /// What people expect, unless it is taken.
-const USUAL: Ports = Ports { public: 6080, admin: 6081, tunnel: 6090 };
+const USUAL: Ports = Ports { public: 6080, admin: 6081, tunnel: 6090, agent_admin: 6091 };
 
 /// As it comes: `localhost`, port 6080, for this machine alone.
 #[derive(Debug, Clone, Default)]
@@ -29,6 +29,7 @@ pub(super) struct Ports {
     pub(super) public: u16,
     pub(super) admin: u16,
     pub(super) tunnel: u16,
+    pub(super) agent_admin: u16,
 }
 
 impl Reach {
@@ -90,6 +91,7 @@ impl Reach {
             public: self.port.unwrap_or_else(|| or_free(USUAL.public)),
             admin: or_free(USUAL.admin),
             tunnel: or_free(USUAL.tunnel),
+            agent_admin: or_free(USUAL.agent_admin),
         });
         ports.public = self.port.unwrap_or(ports.public);
         if before.is_none_or(|before| before.public != ports.public) && !is_free(ports.public) {

@@ -88,6 +88,12 @@ async fn without_room_sessions_go_on_and_links_wait_for_some() {
     assert!(refused.problem["detail"].as_str().unwrap().contains("state_dir"), "{refused:?}");
     let again = stack.agent.try_mint(Mint::of("raw")).await.unwrap_err();
     assert_eq!(again.status, 507, "it says so each time: {again:?}");
+    let readiness = stack.agent.admin_fetch("/readyz").await.unwrap();
+    assert_eq!(readiness.status(), 503);
+    assert!(
+        readiness.body().starts_with(b"not ready\nthe database cannot be written: there is no room"),
+        "{readiness:?}"
+    );
     client.send_binary(b"still there?").await.unwrap();
     let mut heard = [0; 12];
     console_side.read_exact(&mut heard).await.unwrap();
@@ -99,6 +105,10 @@ async fn without_room_sessions_go_on_and_links_wait_for_some() {
 
     std::fs::remove_file(&filler).unwrap();
     eventually(PATIENCE, "a mint with room", async || stack.agent.try_mint("raw").await.is_ok()).await;
+    eventually(PATIENCE, "the agent to be ready", async || {
+        stack.agent.admin_fetch("/readyz").await.unwrap().status() == 200
+    })
+    .await;
     drop(console_side);
     assert_eq!(client.closed().await, closed(4410, "console_closed"));
     let _client = stack.upgrade(&later).open().await;

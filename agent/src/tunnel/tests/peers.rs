@@ -75,30 +75,6 @@ async fn a_denied_edge_is_refused_on_a_resumed_and_on_an_open_connection() {
 }
 
 #[tokio::test]
-async fn the_policy_is_read_again_when_asked_for() {
-    let agent = Agent::start().await;
-    let configs = agent.edge("edge-1");
-    let (ask, asked) = tokio::sync::watch::channel(0);
-    let (done, read) = std::sync::mpsc::channel::<Result<EdgePolicy, io::Error>>();
-    let following = agent.trust.clone().follow_policy(asked, move || read.recv().unwrap(), agent.shutdown.clone());
-    let following = tokio::spawn(following);
-    let denied = || EdgePolicy { denied: vec!["edge-1".parse().unwrap()], ..EdgePolicy::default() };
-
-    done.send(Ok(denied())).unwrap();
-    ask.send(1).unwrap();
-    while answers(agent.dial(&configs).await.unwrap()).await {}
-    // What cannot be read changes nothing; the one after it is read, so it was tried.
-    done.send(Err(io::ErrorKind::InvalidData.into())).unwrap();
-    ask.send(2).unwrap();
-    assert!(!answers(agent.dial(&configs).await.unwrap()).await);
-    done.send(Ok(EdgePolicy::default())).unwrap();
-    ask.send(3).unwrap();
-    while !answers(agent.dial(&configs).await.unwrap()).await {}
-    agent.stop().await;
-    timeout(PATIENCE, following).await.unwrap().unwrap();
-}
-
-#[tokio::test]
 async fn new_certificates_are_taken_up_and_bad_ones_are_not() {
     let agent = Agent::start().await;
     let configs = agent.edge("edge-1");

@@ -1,7 +1,7 @@
 //! From when until when a certificate is valid, and what an operator should hear about that.
 
-use porthole_shared::clock::UnixTime;
-use porthole_shared::tls::{TlsError, certificate_facts};
+use crate::clock::UnixTime;
+use crate::tls::{TlsError, certificate_facts};
 use rustls::pki_types::CertificateDer;
 
 const DAY: i64 = 24 * 60 * 60;
