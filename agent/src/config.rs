@@ -18,7 +18,7 @@ pub struct Config {
     /// How libvirt is reached.
     #[serde(default)]
     pub libvirt: hypervisor::Config,
-    /// For the node itself.
+    /// For the node itself, and for control planes.
     #[serde(default)]
     pub api: api::Config,
     /// For edges.
@@ -102,6 +102,7 @@ impl Config {
             .or_else(|| self.sessions.problem())
             .or_else(|| self.libvirt.problem())
             .or_else(|| self.tunnel.problem())
+            .or_else(|| self.api.problem(&self.tunnel))
             .or_else(|| {
                 let relative = [&self.node.state_dir, &self.api.socket].into_iter().find(|path| path.is_relative());
                 relative.map(|path| format!("{} is a relative path; write it from `/` on", path.display()))

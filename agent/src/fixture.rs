@@ -108,6 +108,7 @@ pub(crate) fn wanted(console: &str) -> MintRequest {
         grace: None,
         rights: RightsWanted::default(),
         requestor: None,
+        minted_by: None,
     }
 }
 

@@ -9,9 +9,11 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Parser;
-use porthole_agent::api::{Api, Socket};
+use porthole_agent::api::{self, Api, Network, Socket};
+use porthole_agent::callers::ApiTokens;
 use porthole_agent::config::Config;
 use porthole_agent::consoles::Consoles;
+use porthole_agent::feed::Feed;
 use porthole_agent::hypervisor::Hypervisor;
 use porthole_agent::sessions::{self, Sessions};
 use porthole_agent::store::{self, Store};
@@ -45,6 +47,8 @@ async fn main() -> anyhow::Result<ExitCode> {
     if arguments.check_config {
         agent_server_config(&config.tunnel.identity())
             .context("the certificate, key or ca of [tunnel] cannot be used")?;
+        Network::check(&config.api, &config.tunnel)
+            .context("the certificate, key or client_ca of [api] cannot be used")?;
         writeln!(std::io::stdout(), "{} is good", arguments.config.display())?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -80,20 +84,31 @@ async fn run(config: Config, file: PathBuf) -> anyhow::Result<Outcome> {
     let sessions = Sessions::new(&config.sessions);
 
     let socket = Socket::bind(&config.api)?;
-    let tunnel = Tunnel::bind(&config.tunnel)?;
+    let (network, tunnel) = (Network::bind(&config.api, &config.tunnel)?, Tunnel::bind(&config.tunnel)?);
     let pings = Pings::from(&config.sessions);
     let services = Services { consoles: consoles.clone(), tokens: tokens.clone(), sessions: sessions.clone(), pings };
-    tracing::info!(%node, %id, version = env!("CARGO_PKG_VERSION"), tunnel = ?tunnel.addresses()?, "ready to serve");
+    tracing::info!(%node, %id, version = env!("CARGO_PKG_VERSION"), tunnel = ?tunnel.addresses()?,
+        api = ?network.addresses()?, "ready to serve");
     let trust = tunnel.trust().clone();
     life.spawn(trust.follow_policy(
         life.reloads(),
         move || Config::load(&file).map(|config| config.tunnel.policy()),
         shutdown.clone(),
     ));
-    let api =
-        Api { node, id, trust: tunnel.trust().clone(), consoles, tokens: tokens.clone(), sessions: sessions.clone() };
+    let api = Api::new(api::Parts {
+        config: config.api,
+        node,
+        id,
+        trust: tunnel.trust().clone(),
+        consoles,
+        tokens: tokens.clone(),
+        sessions: sessions.clone(),
+        api_tokens: ApiTokens::new(store.clone(), Arc::clone(&clock)),
+        feed: Feed::default(),
+        clock: Arc::clone(&clock),
+    });
 
-    life.spawn_server("api", porthole_agent::api::run(socket, api, shutdown.clone()));
+    life.spawn_server("api", api::run(socket, network, api, shutdown.clone()));
     life.spawn_server("tunnel", tunnel.run(services, shutdown.clone()));
     life.spawn(keys.rotate_by_age(store.clone(), Arc::clone(&clock), shutdown.clone()));
     life.spawn(store::sweep_now_and_then(store.clone(), clock, shutdown.clone()));

@@ -63,6 +63,7 @@ impl Sessions {
             console,
             name: token.name().clone(),
             requestor: token.requestor().cloned(),
+            minted_by: token.minted_by().cloned(),
             client: client.address.ip().to_canonical(),
             edge: (edge.clone(), client.edge_instance),
             supersedes: token.is_bound() && table::supersedes(console.kind),

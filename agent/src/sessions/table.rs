@@ -16,6 +16,7 @@ use tokio::time::Instant;
 
 use super::activity::Activity;
 use super::connection::{Counters, End, Told};
+use crate::callers::CallerName;
 use crate::tokens::Rights;
 
 /// A connection's number within this process.
@@ -35,6 +36,8 @@ pub struct SessionFacts {
     pub name: ConsoleName,
     /// Who asked for the token.
     pub requestor: Option<Requestor>,
+    /// Which caller of the API had it made, if that is known.
+    pub minted_by: Option<CallerName>,
     /// The client's address, as the edge sees it, of the latest connection.
     pub client_address: String,
     /// The edge it came by.
@@ -99,6 +102,7 @@ pub(super) struct Applicant {
     /// What that was called when the token was made.
     pub(super) name: ConsoleName,
     pub(super) requestor: Option<Requestor>,
+    pub(super) minted_by: Option<CallerName>,
     pub(super) client: IpAddr,
     /// The edge it comes by. An instance is what an edge says of itself; the name is its certificate's.
     pub(super) edge: (EdgeName, EdgeInstance),

@@ -25,9 +25,9 @@ use tokio_rustls::server::TlsStream;
 
 use super::listener::Link;
 use super::routes::malformed;
-use super::throttle::Throttle;
 use crate::consoles::open::{ConsoleStream, open};
 use crate::sessions::Connection;
+use crate::throttle::Throttle;
 use crate::tokens::Examined;
 use crate::websocket::{Inbound, Relay, accept};
 
