@@ -27,8 +27,8 @@ enum Command {
     /// Make one; prints it alone, this once
     #[command(after_help = "\
 Examples:
-  (umask 077; porthole api-token create dashboard --role minter > dashboard.token)
   porthole api-token create night-shift --role operator --expires 12h
+  (umask 077; porthole api-token create dashboard --role minter > dashboard.token)
 
 The agent keeps a hash of it only: it cannot be shown again. A program sends it as `Authorization: Bearer pth_…`.
 Tokens of one name are one caller, so that a new one can take over from an old one without a gap.")]

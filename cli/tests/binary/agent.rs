@@ -99,7 +99,7 @@ fn links_and_sessions_are_listed_and_ended_together() {
     assert_eq!(revoked.stdout, "Tokens revoked: 2. Connections ended: 1.\n");
     let killed = agent.run(&["sessions", "kill", "--console", "web-01"]).ok();
     assert_eq!(killed.stdout, "Connections ended: 1. Tokens revoked: 2.\n");
-    agent.run(&["sessions", "--client", "::1", "--console", "web-01"]).ok();
+    assert_eq!(agent.run(&["sessions", "--client", "::1", "--console", "web-01"]).code, 0);
     let lines: Vec<String> = agent.seen().into_iter().map(|seen| seen.line).collect();
     assert_eq!(
         lines,
@@ -259,7 +259,7 @@ fn an_agent_that_does_not_answer_is_not_waited_for() {
     let half = Stub::always(Reply::Raw(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n{".to_vec()));
     half.run(&["status"]).failed(3).saying(&["journalctl"]);
     Stub::always(Reply::Raw(Vec::new())).run(&["status"]).failed(3).saying(&["closed the connection"]);
-    Stub::always(Reply::Raw(b"SSH-2.0-OpenSSH\r\n".to_vec())).run(&["status"]).failed(3).saying(&["not its socket"]);
+    Stub::always(Reply::Raw(b"SSH-2.0-OpenSSH\r\n".to_vec())).run(&["status"]).failed(3).saying(&["not where its API is"]);
 }
 
 #[test]
