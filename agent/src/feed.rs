@@ -13,6 +13,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use porthole_shared::names::hex;
 use serde_json::Value;
@@ -27,6 +28,11 @@ const RING: usize = 1024;
 /// How many may listen at once.
 const MOST_LISTENERS: usize = 32;
 
+/// How many refusals are told in a second.
+const REFUSALS_IN_A_SECOND: u32 = 10;
+
+const SECOND: Duration = Duration::from_secs(1);
+
 /// What sort of thing happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
@@ -36,16 +42,11 @@ pub enum Kind {
     SessionEnded,
     /// A client was refused.
     Refused,
-    /// A token was made.
-    TokenMade,
-    /// A token was withdrawn.
-    TokenWithdrawn,
 }
 
 impl Kind {
     /// All, for tables.
-    pub const ALL: [Self; 5] =
-        [Self::SessionStarted, Self::SessionEnded, Self::Refused, Self::TokenMade, Self::TokenWithdrawn];
+    pub const ALL: [Self; 3] = [Self::SessionStarted, Self::SessionEnded, Self::Refused];
 
     /// The word in the API.
     pub const fn as_str(self) -> &'static str {
@@ -53,8 +54,6 @@ impl Kind {
             Self::SessionStarted => "session_started",
             Self::SessionEnded => "session_ended",
             Self::Refused => "refused",
-            Self::TokenMade => "token_made",
-            Self::TokenWithdrawn => "token_withdrawn",
         }
     }
 }
@@ -82,6 +81,31 @@ struct Shared {
     ring: Mutex<Ring>,
     last: watch::Sender<Last>,
     places: Arc<Semaphore>,
+    refusals: Mutex<Refusals>,
+}
+
+/// Whoever has a link that is no good can draw refusals out without end, and nobody else's events shall be pushed out of
+/// the ring for that: so many are told in a second, and the others counted.
+#[derive(Debug, Default)]
+struct Refusals {
+    second: Option<Instant>,
+    told: u32,
+    untold: u64,
+}
+
+impl Refusals {
+    /// May one more be told now? Then with the number of those that were not, since the last one.
+    fn pass(&mut self, now: Instant) -> Option<u64> {
+        if self.second.is_none_or(|second| now.saturating_duration_since(second) >= SECOND) {
+            (self.second, self.told) = (Some(now), 0);
+        }
+        if self.told == REFUSALS_IN_A_SECOND {
+            self.untold += 1;
+            return None;
+        }
+        self.told += 1;
+        Some(std::mem::take(&mut self.untold))
+    }
 }
 
 #[derive(Debug, Default)]
@@ -110,6 +134,7 @@ impl Default for Feed {
             ring: Mutex::default(),
             last: watch::Sender::new(Last::Told(0)),
             places: Arc::new(Semaphore::new(MOST_LISTENERS)),
+            refusals: Mutex::default(),
         }))
     }
 }
@@ -158,6 +183,16 @@ impl Feed {
             }
             Last::Closed => false,
         });
+    }
+
+    /// Tells all who listen of a refusal, unless there were too many just now: those are in `others` of the next one.
+    pub fn tell_refusal(&self, minted_by: Option<CallerName>, mut data: Value) {
+        let passed = self.0.refusals.lock().unwrap_or_else(PoisonError::into_inner).pass(Instant::now());
+        let Some(others) = passed else { return };
+        if let Some(data) = data.as_object_mut() {
+            data.insert("others".to_owned(), others.into());
+        }
+        self.tell(Kind::Refused, minted_by, data);
     }
 
     /// Listens from now on, or from after a place where an earlier listener was.
@@ -250,11 +285,10 @@ impl Listener {
 mod tests {
     use super::*;
     use serde_json::json;
-    use std::time::Duration;
     use tokio::time::timeout;
 
     fn tell(feed: &Feed, number: u64) {
-        feed.tell(Kind::TokenMade, None, json!(number));
+        feed.tell(Kind::SessionStarted, None, json!(number));
     }
 
     async fn number(listener: &mut Listener) -> u64 {
@@ -321,6 +355,21 @@ mod tests {
         assert_eq!(number(&mut feed.listen(Some(&after_first)).unwrap()).await, 2);
         let after_none = Place { number: 0, ..after_first };
         assert_eq!(feed.listen(Some(&after_none)).unwrap().next().await, Heard::Gap);
+    }
+
+    #[test]
+    fn of_many_refusals_some_are_told_and_the_others_counted() {
+        let (mut refusals, start) = (Refusals::default(), Instant::now());
+        for _ in 0..REFUSALS_IN_A_SECOND {
+            assert_eq!(refusals.pass(start), Some(0));
+        }
+        assert_eq!((refusals.pass(start), refusals.pass(start + SECOND / 2)), (None, None));
+        assert_eq!((refusals.pass(start + SECOND), refusals.pass(start + SECOND)), (Some(2), Some(0)));
+        let feed = Feed::default();
+        for _ in 0..RING {
+            feed.tell_refusal(None, json!({}));
+        }
+        assert!(feed.ring().events.len() < RING && feed.ring().events[0].data == json!({"others": 0}));
     }
 
     #[tokio::test]

@@ -13,7 +13,6 @@ use porthole_agent::api::{self, Api, Network, Socket};
 use porthole_agent::callers::ApiTokens;
 use porthole_agent::config::Config;
 use porthole_agent::consoles::Consoles;
-use porthole_agent::feed::Feed;
 use porthole_agent::hypervisor::Hypervisor;
 use porthole_agent::sessions::{self, Sessions};
 use porthole_agent::store::{self, Store};
@@ -104,7 +103,7 @@ async fn run(config: Config, file: PathBuf) -> anyhow::Result<Outcome> {
         tokens: tokens.clone(),
         sessions: sessions.clone(),
         api_tokens: ApiTokens::new(store.clone(), Arc::clone(&clock)),
-        feed: Feed::default(),
+        feed: sessions.feed().clone(),
         clock: Arc::clone(&clock),
     });
 

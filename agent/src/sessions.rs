@@ -7,6 +7,7 @@
 //! **Invariants**: the table's lock is held for map operations only, never over an `await` or a call to libvirt; a
 //! reason that is given to a reservation or connection reaches whoever relays it, at whatever moment it comes.
 
+mod about;
 mod activity;
 mod config;
 mod connection;
@@ -22,6 +23,7 @@ use porthole_shared::reason::Reason;
 use porthole_shared::tunnel::ClientFacts;
 use tokio::time::Instant;
 
+use self::about::About;
 pub use self::activity::Activity;
 pub use self::config::{Config, Lengths, MOST_CONNECTIONS};
 pub use self::connection::{Connection, Counters, Reservation};
@@ -30,6 +32,7 @@ pub(crate) use self::record::{OpenRow, Recorder};
 pub use self::selector::Selector;
 use self::table::{Applicant, Limits, Number, Table};
 pub use self::table::{LiveSession, SessionFacts};
+use crate::feed::Feed;
 use crate::tokens::{Examined, Redeemed};
 
 /// The live sessions. Clones are handles to the same.
@@ -39,6 +42,7 @@ pub struct Sessions(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     limits: Limits,
+    feed: Feed,
     table: Mutex<Table>,
 }
 
@@ -52,7 +56,7 @@ impl Sessions {
     pub fn new(config: &Config) -> Self {
         let &Config { max, max_per_console, max_per_requestor, max_per_client, .. } = config;
         let limits = Limits { max, max_per_console, max_per_requestor, max_per_client };
-        Self(Arc::new(Shared { limits, table: Mutex::default() }))
+        Self(Arc::new(Shared { limits, feed: Feed::default(), table: Mutex::default() }))
     }
 
     /// Takes a place for one more connection with this token, or says why there is none.
@@ -83,9 +87,22 @@ impl Sessions {
         );
         // A reservation stays in the table for as long as it lives, so there is always an entry to begin.
         let rights = facts.rights;
-        let told = self.table().begin(place.number, facts).unwrap_or_default();
+        let about = About::from(&facts);
+        let (told, is_first) = {
+            let mut table = self.table();
+            let is_first = table.session(session).is_none();
+            (table.begin(place.number, facts).unwrap_or_default(), is_first)
+        };
+        if is_first {
+            about.tell_start(&self.0.feed);
+        }
         let deadline = Instant::now() + longest;
-        Connection { _place: place, session, console, rights, told, deadline, row: Some(row) }
+        Connection { place, session, console, rights, about, told, deadline, row: Some(row) }
+    }
+
+    /// Where their beginnings and ends are told.
+    pub fn feed(&self) -> &Feed {
+        &self.0.feed
     }
 
     /// The live sessions, oldest first.

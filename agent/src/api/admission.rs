@@ -5,6 +5,7 @@
 //! | `Authorization: Bearer pth_…` | the API token's holder, wherever it comes from |
 //! | nothing, at the unix socket | the user whom the kernel names: admin, or what `[api] group_role` says |
 //! | nothing, with a certificate that has a name of `[[api.client]]` | that client |
+//! | nothing, with a certificate of other names | nobody: 403 |
 //! | anything, with a certificate of an edge or an agent | nobody: 403 |
 //! | anything else | nobody: 401 |
 //!
@@ -140,10 +141,11 @@ impl Gate {
         let known = names.filter_map(|name| self.0.clients.get(&name).map(|&role| (name, role)));
         let least = known.max_by_key(|(_, role)| Role::ALL.iter().position(|other| other == role));
         let (name, role) = least.ok_or_else(|| {
-            Problem::unauthorized(format!(
+            let words = format!(
                 "none of this certificate's DNS names ({}) is in [[api.client]] of the agent's configuration",
                 dns_names.join(", ")
-            ))
+            );
+            Problem::new(StatusCode::FORBIDDEN, "not_allowed", words)
         })?;
         let caller = Caller { name: CallerName::Certificate(name), role };
         Ok(Admitted { caller, credential: Credential::Certificate(*not_after) })

@@ -92,7 +92,7 @@ fn api(fixture: &Fixture) -> Api {
         tokens: fixture.tokens.clone(),
         sessions: fixture.sessions.clone(),
         api_tokens: ApiTokens::new(fixture.store.clone(), Arc::clone(&clock)),
-        feed: Feed::default(),
+        feed: fixture.sessions.feed().clone(),
         clock,
     })
 }
@@ -476,9 +476,9 @@ async fn events_are_heard_by_those_whom_they_concern() {
     let mut heard = String::new();
     read_until(&mut listening, &mut heard, "\r\n\r\n").await;
     assert!(heard.contains("200 OK") && heard.contains("text/event-stream"), "{heard}");
-    served.feed.tell(crate::feed::Kind::TokenMade, None, json!({"token": "t"}));
+    served.feed.tell(crate::feed::Kind::SessionEnded, None, json!({"token": "t"}));
     read_until(&mut listening, &mut heard, "\n\n").await;
-    assert!(heard.contains("event: token_made\ndata: {\"token\":\"t\"}\n"), "{heard}");
+    assert!(heard.contains("event: session_ended\ndata: {\"token\":\"t\"}\n"), "{heard}");
     served.shutdown.soft.cancel();
     let mut rest = Vec::new();
     tokio::time::timeout(Duration::from_secs(5), listening.read_to_end(&mut rest)).await.unwrap().unwrap();

@@ -207,9 +207,10 @@ impl Table {
         Some(Told { end: Arc::clone(&entry.end), counters: Arc::clone(&entry.counters), activity })
     }
 
-    /// Frees a place; the last connection of a session takes the session with it.
-    pub(super) fn release(&mut self, number: Number) {
-        let Some(entry) = self.entries.remove(&number) else { return };
+    /// Frees a place, if it is not free yet; the last connection of a session takes the session with it, and then this is
+    /// true.
+    pub(super) fn release(&mut self, number: Number) -> bool {
+        let Some(entry) = self.entries.remove(&number) else { return false };
         let freed: Vec<_> = entry.applicant.shares().filter(|share| !entry.awaited.contains(share)).collect();
         for share in &freed {
             self.uncount(share);
@@ -221,16 +222,16 @@ impl Table {
         for share in inherited.unwrap_or_else(Vec::new) {
             *self.counts.entry(share).or_default() += 1;
         }
-        let Some(session) = entry.session else { return };
+        let Some(session) = entry.session else { return false };
         if self.entries.values().any(|other| other.session == Some(session)) {
             if let Some(Live { facts, .. }) = self.sessions.get_mut(&session) {
                 let (bytes_in, bytes_out) = entry.counters.read();
                 facts.bytes_in = facts.bytes_in.saturating_add(bytes_in);
                 facts.bytes_out = facts.bytes_out.saturating_add(bytes_out);
             }
-        } else {
-            self.sessions.remove(&session);
+            return false;
         }
+        self.sessions.remove(&session).is_some()
     }
 
     fn uncount(&mut self, share: &Share) {

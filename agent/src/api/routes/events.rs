@@ -26,9 +26,9 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 
 /// Follow what happens
 ///
-/// Server-sent events, each with an `id`, its sort as `event`, and one JSON object as `data`: `session_started`,
-/// `session_ended`, `refused`, `token_made`, `token_withdrawn`. A minter hears of what it minted. Given `Last-Event-ID`,
-/// it goes on after that event, as far as the agent still knows what came then (some thousand events, of this run of the
+/// Server-sent events, each with an `id`, its sort as `event`, and one JSON object as `data`: `session_started` and
+/// `session_ended` when its first connection begins and its last one ends (a page that reconnects goes on with the same
+/// session), and `refused`. A minter hears of what it minted. Given `Last-Event-ID`, it goes on after that event, as far as the agent still knows what came then (some thousand events, of this run of the
 /// agent); otherwise `gap` comes first, and the lists should be read anew. `cut` is the last event of a listener that
 /// was too slow, or whose credential is no good any more. The stream ends when the agent stops.
 #[utoipa::path(
