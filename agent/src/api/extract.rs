@@ -3,12 +3,14 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use axum::body::Bytes;
+use axum::body::{Bytes, HttpBody as _};
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use http::{HeaderMap, StatusCode};
 use porthole_shared::names::{ApiTokenId, SessionId, TokenId};
+use porthole_shared::reason::Reason;
+use porthole_shared::tunnel::MAX_BODY_BYTES;
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
@@ -40,15 +42,19 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
                 "the body must be JSON, and say so: `Content-Type: application/json`",
             ));
         }
+        let too_long = || {
+            let detail = format!("the body is longer than {MAX_BODY_BYTES} bytes");
+            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, Reason::BadRequest.code(), detail)
+        };
+        // What says beforehand that it is too long is not waited for.
+        if request.body().size_hint().lower() > MAX_BODY_BYTES as u64 {
+            return Err(too_long());
+        }
         let body = timeout(BODY_PATIENCE, Bytes::from_request(request, state)).await.map_err(|_elapsed| {
             Problem::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", "the body did not come in time")
         })?;
         let bytes = body.map_err(|error| match error.status() {
-            StatusCode::PAYLOAD_TOO_LARGE => Problem::new(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "bad_request",
-                format!("the body is longer than {} bytes", super::MAX_BODY_BYTES),
-            ),
+            StatusCode::PAYLOAD_TOO_LARGE => too_long(),
             _ => Problem::bad_request(error.body_text()),
         })?;
         let value = serde_json::from_slice(&bytes).map_err(|error| Problem::bad_json(&error))?;
