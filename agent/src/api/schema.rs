@@ -29,7 +29,7 @@ pub(super) fn asked_kind() -> Object {
     let mut all: Vec<_> = ConsoleKind::ALL.map(ConsoleKind::as_str).into_iter().chain(nova).collect();
     all.sort_unstable();
     all.dedup();
-    words(all)
+    or_null(words(all))
 }
 
 /// Where a console's owner is defined.
@@ -42,6 +42,11 @@ pub(super) fn policy() -> Object {
     words(Policy::ALL.map(Policy::as_str))
 }
 
+/// The same where it is asked for.
+pub(super) fn asked_policy() -> Object {
+    or_null(policy())
+}
+
 /// What a caller is trusted with.
 pub(super) fn role() -> Object {
     words(Role::ALL.map(Role::as_str))
@@ -49,6 +54,13 @@ pub(super) fn role() -> Object {
 
 fn words(all: impl IntoIterator<Item = &'static str>) -> Object {
     text().enum_values(Some(all)).build()
+}
+
+/// The same, or nothing said.
+fn or_null(mut words: Object) -> Object {
+    words.schema_type = SchemaType::from_iter([Type::String, Type::Null]);
+    words.enum_values.get_or_insert_default().push(serde_json::Value::Null);
+    words
 }
 
 fn text() -> ObjectBuilder {

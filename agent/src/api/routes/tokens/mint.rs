@@ -33,7 +33,7 @@ pub(in crate::api) struct TokenWanted {
     #[serde(default)]
     index: u8,
     /// Of whom the link is; as configured, if not given.
-    #[schema(schema_with = schema::policy)]
+    #[schema(schema_with = schema::asked_policy)]
     policy: Option<Policy>,
     /// For how many seconds the link waits for its first use; as configured, if not given.
     #[schema(minimum = 1)]
