@@ -139,7 +139,7 @@ mod tests {
         assert_eq!(sample.sessions, smallest.sessions);
         assert_eq!(sample.libvirt, smallest.libvirt);
         assert_eq!(sample.log, smallest.log);
-        assert_eq!(sample.api.socket, smallest.api.socket);
+        assert_eq!(sample.api, smallest.api);
         assert_eq!(sample.node, smallest.node);
         assert!(sample.urls.vnc.is_some());
     }
@@ -154,6 +154,7 @@ mod tests {
         let config = load_text(&all).unwrap();
         assert_eq!(config.external.consoles().len(), 1);
         assert!(config.api.group.is_some() && config.node.id.is_some());
+        assert!(config.api.client_ca.is_some() && config.api.client.len() == 1);
     }
 
     #[test]
