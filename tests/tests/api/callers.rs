@@ -26,6 +26,9 @@ async fn nobody_gets_in_without_saying_who_they_are() {
 async fn a_certificate_is_worth_what_its_name_is() {
     let served = Served::start().await;
     assert_eq!(status_for(&served, &served.known("minter")).await.0, 200);
+    let files = served.stack.pki.client("operator.example.org").await.unwrap();
+    let made = Caller::with(Identity { certificate: files.certificate, key: files.key });
+    assert_eq!(status_for(&served, &made).await.0, 200, "as `porthole pki client` makes it");
     let stranger = Caller::with(served.clients.identity("stranger.example.org"));
     let reply = served.ask(&stranger, Method::GET, "/v1/status", None).await;
     assert_eq!(reply.refusal(), (403, "not_allowed"));
