@@ -16,7 +16,7 @@ endif
 # What `make` installs from Debian where it is missing, and what it is for.
 PACKAGES_build := build-essential pkg-config libvirt-dev python3
 PACKAGES_guests := libvirt-daemon-system libvirt-daemon-driver-qemu libvirt-clients qemu-system-x86 iproute2
-PACKAGES_tests := busybox-static jq
+PACKAGES_tests := busybox-static jq python3-venv
 # Where Node is there already, from wherever, Debian's is not wanted.
 PACKAGES_pages := $(if $(shell command -v npm),,nodejs npm)
 # A few hundred megabytes that only those who test or measure the pages need.
@@ -28,7 +28,7 @@ said = $(if $(filter command,$(firstword $(origin $(1)))),$($(1)))
 option = $(if $(call said,$(1)),$(2) '$(call said,$(1))')
 REACH = $(call option,LISTEN,--listen) $(call option,HOST,--host) $(call option,PORT,--port)
 
-.PHONY: help machine root deps browser build web guest lint licences test unit bench up down status demo
+.PHONY: help machine root deps browser build web guest schemathesis lint licences test unit bench up down status demo
 
 help: ## this list
 	@echo 'usage: make TARGET'
@@ -63,6 +63,17 @@ web: deps ## build the pages (edge/web/dist)
 guest: deps ## build the Linux guest; KERNEL=FILE takes another kernel than Debian's
 	@SUDO='$(SUDO)' KERNEL='$(call said,KERNEL)' tests/guest/linux/build.sh target/guest/linux
 
+# What holds the API's description against the agent, in a folder of its own.
+SCHEMATHESIS := target/porthole-tests/schemathesis
+schemathesis: deps
+	@if [ ! $(SCHEMATHESIS)/done -nt tests/schemathesis.txt ]; then \
+	    echo 'fetching what tests the API with (PyPI)'; rm -rf $(SCHEMATHESIS); \
+	    python3 -m venv $(SCHEMATHESIS) && \
+	    $(SCHEMATHESIS)/bin/pip install --quiet --disable-pip-version-check -r tests/schemathesis.txt || \
+	        { echo 'PyPI cannot be reached, or has no such release: is there a network?' >&2; exit 1; }; \
+	    touch $(SCHEMATHESIS)/done; \
+	fi
+
 lint: deps web ## formatting, clippy, types of the pages, licences of the dependencies
 	cd edge/web && npm run --silent check
 	cargo fmt --all --check
@@ -83,7 +94,7 @@ licences:
 test: root build lint ## everything: build, lint, all tests (root, about 20 minutes on two cores from nothing)
 	@$(MAKE) --no-print-directory unit
 
-unit: root build guest browser ## all tests, without lint
+unit: root build guest browser schemathesis ## all tests, without lint
 	if cargo nextest --version >/dev/null 2>&1; then \
 	    cargo nextest run --workspace --locked --no-fail-fast; \
 	else \

@@ -1,25 +1,34 @@
-//! The agent's API, `/v1`, for its own host: HTTP over a unix socket, JSON, errors as RFC 9457 problem details.
+//! The agent's API, `/v1`, for its own host and, where that is configured, for the network: HTTP, JSON, errors as RFC 9457
+//! problem details.
 //!
-//! | request | does |
-//! |---|---|
-//! | `GET /v1/consoles` | lists domains and external consoles |
-//! | `POST /v1/tokens` | makes a token and the URL that opens its console |
-//! | `GET /v1/tokens` | lists them: `console`, `requestor`, `all`; `limit` and `after` |
-//! | `DELETE /v1/tokens?console=&requestor=` | withdraws all that are meant, and ends what they opened |
-//! | `DELETE /v1/tokens/{id}` | withdraws one; with `keep_sessions=true`, what it opened goes on |
-//! | `GET /v1/sessions` | lists live sessions: `console`, `requestor`, `client` |
-//! | `DELETE /v1/sessions?console=&requestor=` | ends all that are meant, and withdraws their tokens |
-//! | `DELETE /v1/sessions/{id}` | ends one, and withdraws its token |
-//! | `POST /v1/signing-keys/rotate` | lets the next signing key sign |
-//! | `GET /v1/status` | says how the agent is |
+//! ```text
+//!  unix socket ── peer: who is there? ──┐
+//!                                       ├──► connection ──► admission ──► role? ──► routes, consoles, status, …
+//!  network ── TLS 1.3, certificate? ────┘    HTTP/1.1,      401, 429      403       └──► consoles, tokens, sessions
+//!                                            bounds
+//! ```
 //!
-//! Here HTTP becomes calls of the use cases and back; nothing is decided here. Whoever may use this socket can open any
-//! console of the host, so the kernel is asked who is there: root, the agent's own user, or a member of the group.
+//! What there is, is in the code beside each handler, and served as `OpenAPI` at `/v1/openapi.json`. Here HTTP becomes
+//! calls of the use cases and back; nothing is decided here but who may ask.
+//!
+//! **Invariants**: without TLS nothing is served on a network; a certificate of an edge is never good for the API;
+//! nothing is read of a request but its head before its caller is known; each handler stands behind an operation of
+//! [`Role::scope`](crate::callers::Role::scope).
 
+mod admission;
+mod certificates;
 mod config;
+mod connection;
+mod description;
+mod extract;
+mod failures;
+mod idempotency;
+mod network;
+mod page;
 mod peer;
 mod problem;
 mod routes;
+mod schema;
 mod socket;
 
 use std::convert::Infallible;
@@ -28,50 +37,55 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
-use axum::middleware::{Next, from_fn};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{delete, get, post};
 use axum::serve::Listener;
 use http::StatusCode;
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
+use nix::unistd::geteuid;
+use porthole_shared::clock::Clock;
 use porthole_shared::lifecycle::Shutdown;
 use porthole_shared::names::{NodeId, NodeName};
 use porthole_shared::tunnel::MAX_BODY_BYTES;
+use serde_json::Value;
 use tokio::net::UnixStream;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
+use utoipa::OpenApi as _;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
-pub use self::config::Config;
+use self::admission::{Gate, Peer};
+pub use self::config::{Client, Config};
+use self::description::{Frame, guarded};
+use self::idempotency::Keys;
+pub use self::network::{Network, NetworkError};
 use self::problem::Problem;
-use self::routes::{sessions, tokens};
+use self::routes::tokens::TokenView;
+use self::routes::{api_tokens, consoles, events, sessions, status, tokens};
 pub use self::socket::{BindError, Socket};
+use crate::callers::{ApiTokens, Caller, CallerName, Operation, Role};
 use crate::consoles::Consoles;
+use crate::feed::Feed;
 use crate::sessions::Sessions;
 use crate::tokens::Tokens;
 use crate::tunnel::Trust;
 
-/// The most connections at once.
+/// The most connections to the unix socket at once.
 const MAX_CONNECTIONS: usize = 64;
-
-/// How long a request's head may take.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long a request may take. Listing asks libvirt about each domain.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The largest request head, and what is buffered of a connection.
-const MAX_BUFFER: usize = 16 * 1024;
-
-/// What the API offers.
-#[derive(Debug, Clone)]
-pub struct Api {
+/// What the API is made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// `[api]`.
+    pub config: Config,
     /// The node's name.
     pub node: NodeName,
     /// Its id in tokens.
     pub id: NodeId,
-    /// The agent's certificate, for its expiry.
+    /// The agent's certificate, for its expiry, and who is an edge.
     pub trust: Trust,
     /// The consoles.
     pub consoles: Consoles,
@@ -79,24 +93,87 @@ pub struct Api {
     pub tokens: Tokens,
     /// What is live.
     pub sessions: Sessions,
+    /// Who may call by showing a token.
+    pub api_tokens: ApiTokens,
+    /// What happens.
+    pub feed: Feed,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// What the API offers. Clones are handles to the same.
+#[derive(Debug, Clone)]
+pub struct Api {
+    node: NodeName,
+    id: NodeId,
+    trust: Trust,
+    consoles: Consoles,
+    tokens: Tokens,
+    sessions: Sessions,
+    bearers: ApiTokens,
+    feed: Feed,
+    clock: Arc<dyn Clock>,
+    group_role: Role,
+    gate: Gate,
+    minted: Keys<TokenView>,
+    description: Arc<Value>,
 }
 
 impl Api {
+    /// Puts it together.
+    pub fn new(parts: Parts) -> Self {
+        let Parts { config, node, id, trust, consoles, tokens, sessions, api_tokens, feed, clock } = parts;
+        let gate = Gate::new(api_tokens.clone(), &config.client, trust.clone(), Arc::clone(&clock));
+        let (_, description) = Self::resources().split_for_parts();
+        Self {
+            node,
+            id,
+            trust,
+            consoles,
+            tokens,
+            sessions,
+            bearers: api_tokens,
+            feed,
+            clock,
+            group_role: config.group_role,
+            gate,
+            minted: Keys::default(),
+            description: Arc::new(description::finish(description)),
+        }
+    }
+
+    /// Whatever there is, with the operation that it is.
+    fn resources() -> OpenApiRouter<Self> {
+        OpenApiRouter::with_openapi(Frame::openapi())
+            .routes(guarded(Operation::ListConsoles, routes!(consoles::list)))
+            .routes(guarded(Operation::ListExternalConsoles, routes!(consoles::external)))
+            .routes(guarded(Operation::MintToken, routes!(tokens::mint)))
+            .routes(guarded(Operation::ListTokens, routes!(tokens::list)))
+            .routes(guarded(Operation::RevokeToken, routes!(tokens::revoke_all_of)))
+            .routes(guarded(Operation::RevokeToken, routes!(tokens::revoke)))
+            .routes(guarded(Operation::ListSessions, routes!(sessions::list)))
+            .routes(guarded(Operation::KillSession, routes!(sessions::kill_all_of)))
+            .routes(guarded(Operation::KillSession, routes!(sessions::kill)))
+            .routes(guarded(Operation::FollowEvents, routes!(events::follow)))
+            .routes(guarded(Operation::ListApiTokens, routes!(api_tokens::list)))
+            .routes(guarded(Operation::CreateApiToken, routes!(api_tokens::create)))
+            .routes(guarded(Operation::RevokeApiToken, routes!(api_tokens::revoke)))
+            .routes(guarded(Operation::RotateSigningKeys, routes!(status::rotate)))
+            .routes(guarded(Operation::ShowStatus, routes!(status::show)))
+            .routes(guarded(Operation::ReadDescription, routes!(description::show)))
+    }
+
     fn router(self) -> Router {
-        Router::new()
-            .route("/v1/consoles", get(routes::consoles))
-            .route("/v1/tokens", post(tokens::mint).get(tokens::tokens).delete(tokens::revoke_all_of))
-            .route("/v1/tokens/{id}", delete(tokens::revoke))
-            .route("/v1/sessions", get(sessions::sessions).delete(sessions::kill_all_of))
-            .route("/v1/sessions/{id}", delete(sessions::kill))
-            .route("/v1/signing-keys/rotate", post(routes::rotate))
-            .route("/v1/status", get(routes::status))
+        let (router, _) = Self::resources().split_for_parts();
+        let gate = self.gate.clone();
+        router
             .fallback(async || Problem::new(StatusCode::NOT_FOUND, "no_such_resource", "there is no such resource"))
             .method_not_allowed_fallback(async || {
                 Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "not with this method")
             })
             .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
             .layer(from_fn(in_time))
+            .layer(from_fn_with_state(gate, admission::admit))
             .with_state(self)
     }
 }
@@ -109,62 +186,64 @@ async fn in_time(request: Request, next: Next) -> Response {
 }
 
 /// Serves until the agent stops. Requests that have begun are finished.
-pub async fn run(mut socket: Socket, api: Api, shutdown: Shutdown) -> Result<(), Infallible> {
+pub async fn run(mut socket: Socket, network: Network, api: Api, shutdown: Shutdown) -> Result<(), Infallible> {
+    let (feed, group_role) = (api.feed.clone(), api.group_role);
     let router = api.router();
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let connections = TaskTracker::new();
+    tokio::select! {
+        () = accept(&mut socket, group_role, &router, &connections, &shutdown) => {}
+        () = network.accept(&router, &connections, &shutdown) => {}
+        () = shutdown.soft.cancelled() => {}
+    }
+    drop(socket);
+    feed.close();
+    connections.close();
+    let _cut_off = shutdown.hard.run_until_cancelled(connections.wait()).await;
+    Ok(())
+}
+
+/// Accepts at the unix socket for as long as it is polled.
+async fn accept(
+    socket: &mut Socket,
+    group_role: Role,
+    router: &Router,
+    connections: &TaskTracker,
+    shutdown: &Shutdown,
+) {
+    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {
-        let accepted = async {
-            // Never closed.
-            let place = Arc::clone(&places).acquire_owned().await.ok();
-            // Waits and goes on where the process is out of descriptors.
-            let (stream, _address) = Listener::accept(&mut socket.listener).await;
-            (stream, place)
-        };
-        let Some((stream, place)) = shutdown.soft.run_until_cancelled(accepted).await else { break };
+        // Never closed.
+        let place = Arc::clone(&places).acquire_owned().await.ok();
+        // Waits and goes on where the process is out of descriptors.
+        let (stream, _address) = Listener::accept(&mut socket.listener).await;
         let (router, shutdown, allowed) = (router.clone(), shutdown.clone(), socket.allowed);
         drop(connections.spawn(async move {
             match allowed.admit(&stream).await {
                 Ok(Ok(uid)) => {
                     tracing::trace!(uid, "connection to the API");
-                    serve(stream, router, &shutdown).await;
+                    let peer = Peer::Local(local_caller(uid, group_role));
+                    connection::serve(stream, Some(peer), router, &shutdown).await;
                 }
                 Ok(Err(refusal)) => {
                     tracing::warn!(%refusal, "connection to the API refused");
                     let problem = Problem::new(StatusCode::FORBIDDEN, "not_allowed", refusal.to_string());
-                    serve(stream, Router::new().fallback(async || problem), &shutdown).await;
+                    refuse(stream, problem, &shutdown).await;
                 }
                 Err(error) => tracing::warn!(%error, "cannot tell who connects to the API"),
             }
             drop(place);
         }));
     }
-    drop(socket);
-    connections.close();
-    let _cut_off = shutdown.hard.run_until_cancelled(connections.wait()).await;
-    Ok(())
 }
 
-async fn serve(stream: UnixStream, router: Router, shutdown: &Shutdown) {
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
-        .max_buf_size(MAX_BUFFER)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
-    tokio::pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = shutdown.soft.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            match shutdown.hard.run_until_cancelled(connection).await {
-                Some(ended) => ended,
-                None => return,
-            }
-        }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "a connection to the API ended badly");
-    }
+/// Root and the agent's own user may do everything; whoever else the socket lets in is of the group.
+fn local_caller(uid: u32, group_role: Role) -> Caller {
+    let role = if uid == 0 || uid == geteuid().as_raw() { Role::Admin } else { group_role };
+    Caller { name: CallerName::User(uid), role }
+}
+
+async fn refuse(stream: UnixStream, problem: Problem, shutdown: &Shutdown) {
+    connection::serve(stream, None, Router::new().fallback(async || problem), shutdown).await;
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ pub struct Config {
     /// How libvirt is reached.
     #[serde(default)]
     pub libvirt: hypervisor::Config,
-    /// For the node itself.
+    /// For the node itself, and for control planes.
     #[serde(default)]
     pub api: api::Config,
     /// For whoever watches over the node.
@@ -94,6 +94,7 @@ impl Config {
             .or_else(|| self.sessions.problem())
             .or_else(|| self.libvirt.problem())
             .or_else(|| self.tunnel.problem())
+            .or_else(|| self.api.problem(&self.tunnel))
             .or_else(|| {
                 let relative = [&self.node.state_dir, &self.api.socket].into_iter().find(|path| path.is_relative());
                 relative.map(|path| format!("{} is a relative path; write it from `/` on", path.display()))
@@ -130,7 +131,7 @@ mod tests {
         assert_eq!(sample.sessions, smallest.sessions);
         assert_eq!(sample.libvirt, smallest.libvirt);
         assert_eq!(sample.log, smallest.log);
-        assert_eq!(sample.api.socket, smallest.api.socket);
+        assert_eq!(sample.api, smallest.api);
         assert_eq!(sample.admin, smallest.admin);
         assert_eq!(sample.node, smallest.node);
         assert!(sample.urls.vnc.is_some());
@@ -146,6 +147,7 @@ mod tests {
         let config = load_text(&all).unwrap();
         assert_eq!(config.external.consoles().len(), 1);
         assert!(config.api.group.is_some() && config.node.id.is_some());
+        assert!(config.api.client_ca.is_some() && config.api.client.len() == 1);
     }
 
     #[test]

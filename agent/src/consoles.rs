@@ -135,6 +135,11 @@ impl Consoles {
         &self.0.hypervisor
     }
 
+    /// Those of the configuration, as it is now.
+    pub fn external(&self) -> Arc<External> {
+        self.0.external.load_full()
+    }
+
     /// All owners, also domains that do not run, in the order of their names. A domain that cannot be looked into now
     /// (it goes away, or its emulator hangs) is there without consoles.
     pub async fn list(&self) -> Result<Vec<Owner>, ListError> {

@@ -115,6 +115,7 @@ pub(crate) fn wanted(console: &str) -> MintRequest {
         grace: None,
         rights: RightsWanted::default(),
         requestor: None,
+        minted_by: None,
     }
 }
 

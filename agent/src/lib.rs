@@ -1,7 +1,7 @@
 //! Porthole's compute agent: it owns libvirt, consoles, tokens and sessions, and ends the WebSocket.
 //!
 //! ```text
-//!  api (unix socket)    tunnel (mutual TLS, edges only)
+//!  api (unix socket, TLS)  tunnel (mutual TLS, edges only)
 //!        │                     │            └── websocket: frames ◄─► console
 //!        ▼                     ▼
 //!  consoles · tokens · sessions             what may be done, and what is going on
@@ -10,14 +10,16 @@
 //!  hypervisor (libvirt)     store (SQLite)  the world
 //! ```
 //!
-//! **Invariants**: only [`store`] contains SQL; only [`hypervisor`] contains libvirt and `unsafe`; nothing in this crate
-//! listens on a network but [`tunnel`], which talks to nobody without an edge's certificate, and [`admin`], on loopback
-//! unless it is told otherwise.
+//! **Invariants**: only [`store`] contains SQL; only [`hypervisor`] contains libvirt and `unsafe`; what listens on a
+//! network is [`tunnel`], which talks to nobody without an edge's certificate, [`admin`], on loopback unless it is told
+//! otherwise, and, where it is configured, [`api`], which talks to an edge never and to nobody without TLS.
 
 pub mod admin;
 pub mod api;
+pub mod callers;
 pub mod config;
 pub mod consoles;
+pub mod feed;
 #[cfg(test)]
 mod fixture;
 pub mod hypervisor;
@@ -27,6 +29,7 @@ pub mod rfb;
 pub mod sessions;
 pub mod store;
 mod tcp;
+mod throttle;
 pub mod tokens;
 pub mod tunnel;
 pub mod websocket;

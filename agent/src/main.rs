@@ -10,7 +10,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Parser;
 use porthole_agent::admin::{Admin, Answers, Health};
-use porthole_agent::api::{Api, Socket};
+use porthole_agent::api::{self, Api, Network, Socket};
+use porthole_agent::callers::ApiTokens;
 use porthole_agent::config::Config;
 use porthole_agent::consoles::Consoles;
 use porthole_agent::hypervisor::Hypervisor;
@@ -50,6 +51,8 @@ async fn main() -> anyhow::Result<ExitCode> {
     if arguments.check_config {
         agent_server_config(&config.tunnel.identity())
             .context("the certificate, key or ca of [tunnel] cannot be used")?;
+        Network::check(&config.api, &config.tunnel)
+            .context("the certificate, key or client_ca of [api] cannot be used")?;
         writeln!(std::io::stdout(), "{} is good", arguments.config.display())?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -85,12 +88,12 @@ async fn run(config: Config, file: Followed<Config>, logs: Logs) -> anyhow::Resu
     let sessions = Sessions::new(&config.sessions);
 
     let socket = Socket::bind(&config.api)?;
-    let tunnel = Tunnel::bind(&config.tunnel)?;
+    let (network, tunnel) = (Network::bind(&config.api, &config.tunnel)?, Tunnel::bind(&config.tunnel)?);
     let admin = Admin::bind(&config.admin).await?;
     let pings = Pings::from(&config.sessions);
     let services = Services { consoles: consoles.clone(), tokens: tokens.clone(), sessions: sessions.clone(), pings };
     tracing::info!(%node, %id, version = env!("CARGO_PKG_VERSION"), tunnel = ?tunnel.addresses()?,
-        admin = %admin.address()?, "ready to serve");
+        api = ?network.addresses()?, admin = %admin.address()?, "ready to serve");
     let (trust, reloads) = (tunnel.trust().clone(), file.report());
     let answers = Answers::new(
         Health::new(admin::Parts {
@@ -121,10 +124,21 @@ async fn run(config: Config, file: Followed<Config>, logs: Logs) -> anyhow::Resu
         logs,
     };
     life.spawn(file.follow(life.reloads(), shutdown.clone(), move |config| running.apply(config)));
-    let api = Api { node, id, trust, consoles, tokens: tokens.clone(), sessions: sessions.clone() };
+    let api = Api::new(api::Parts {
+        config: config.api,
+        node,
+        id,
+        trust,
+        consoles,
+        tokens: tokens.clone(),
+        sessions: sessions.clone(),
+        api_tokens: ApiTokens::new(store.clone(), Arc::clone(&clock)),
+        feed: sessions.feed().clone(),
+        clock: Arc::clone(&clock),
+    });
 
     drop(tokio::spawn(admin.run(answers, shutdown.clone())));
-    life.spawn_server("api", porthole_agent::api::run(socket, api, shutdown.clone()));
+    life.spawn_server("api", api::run(socket, network, api, shutdown.clone()));
     life.spawn_server("tunnel", tunnel.run(services, shutdown.clone()));
     life.spawn(keys.rotate_by_age(store.clone(), Arc::clone(&clock), shutdown.clone()));
     life.spawn(store::sweep_now_and_then(store.clone(), clock, shutdown.clone()));

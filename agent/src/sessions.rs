@@ -7,6 +7,7 @@
 //! **Invariants**: the table's lock is held for map operations only, never over an `await` or a call to libvirt; a
 //! reason that is given to a reservation or connection reaches whoever relays it, at whatever moment it comes.
 
+mod about;
 mod activity;
 mod config;
 mod connection;
@@ -23,6 +24,7 @@ use porthole_shared::reason::Reason;
 use porthole_shared::tunnel::ClientFacts;
 use tokio::time::Instant;
 
+use self::about::About;
 pub use self::activity::Activity;
 pub use self::config::{Config, Lengths, MOST_CONNECTIONS};
 pub use self::connection::{Connection, Counters, Reservation};
@@ -31,6 +33,7 @@ pub(crate) use self::record::{OpenRow, Recorder};
 pub use self::selector::Selector;
 use self::table::{Applicant, Limits, Number, Table};
 pub use self::table::{LiveSession, SessionFacts, Totals};
+use crate::feed::Feed;
 use crate::metrics::instruments;
 use crate::tokens::{Examined, Redeemed};
 
@@ -41,6 +44,7 @@ pub struct Sessions(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     limits: ArcSwap<Limits>,
+    feed: Feed,
     table: Mutex<Table>,
     instruments: instruments::Sessions,
 }
@@ -54,7 +58,8 @@ impl Sessions {
     /// None yet.
     pub fn new(config: &Config) -> Self {
         let limits = ArcSwap::from_pointee(config.into());
-        Self(Arc::new(Shared { limits, table: Mutex::default(), instruments: instruments::Sessions::default() }))
+        let (feed, table, instruments) = (Feed::default(), Mutex::default(), instruments::Sessions::default());
+        Self(Arc::new(Shared { limits, feed, table, instruments }))
     }
 
     /// From now on there may be so many connections. None that there is ends by this.
@@ -89,9 +94,22 @@ impl Sessions {
         );
         // A reservation stays in the table for as long as it lives, so there is always an entry to begin.
         let rights = facts.rights;
-        let told = self.table().begin(place.number, facts).unwrap_or_default();
+        let about = About::from(&facts);
+        let (told, is_first) = {
+            let mut table = self.table();
+            let is_first = table.session(session).is_none();
+            (table.begin(place.number, facts).unwrap_or_default(), is_first)
+        };
+        if is_first {
+            about.tell_start(&self.0.feed);
+        }
         let deadline = Instant::now() + longest;
-        Connection { place, session, console, rights, told, deadline, row: Some(row) }
+        Connection { place, session, console, rights, about, told, deadline, row: Some(row) }
+    }
+
+    /// Where their beginnings and ends are told.
+    pub fn feed(&self) -> &Feed {
+        &self.0.feed
     }
 
     /// The live sessions, oldest first.
@@ -175,6 +193,7 @@ fn applicant(token: &Examined, client: &ClientFacts, edge: &EdgeName) -> Applica
         console,
         name: token.name().clone(),
         requestor: token.requestor().cloned(),
+        minted_by: token.minted_by().cloned(),
         client: client.address.ip().to_canonical(),
         edge: (edge.clone(), client.edge_instance),
         supersedes: token.is_bound() && table::supersedes(console.kind),

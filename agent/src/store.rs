@@ -10,6 +10,7 @@
 //! anything but SQLite; a row of a session is open only while its agent runs, because opening the store closes those that
 //! an earlier run left.
 
+mod api_tokens;
 mod convert;
 mod place;
 mod select;

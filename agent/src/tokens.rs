@@ -38,6 +38,7 @@ pub use self::mint::{MintError, MintRequest, Minted};
 pub use self::policy::{Policy, TokenState, UnknownPolicy, judge};
 pub use self::rights::{Rights, RightsWanted};
 pub use self::urls::{BaseUrl, InvalidBaseUrl, Urls};
+use crate::callers::CallerName;
 use crate::consoles::Consoles;
 use crate::metrics::instruments;
 use crate::sessions::{Lengths, OpenRow, Recorder, Selector, SessionFacts};
@@ -116,6 +117,11 @@ impl Examined {
     /// Who asked for it.
     pub const fn requestor(&self) -> Option<&Requestor> {
         self.record.requestor.as_ref()
+    }
+
+    /// Which caller of the API had it made, if that is known.
+    pub const fn minted_by(&self) -> Option<&CallerName> {
+        self.record.minted_by.as_ref()
     }
 
     /// Whether all connections with this token are one person's, so that a new one takes over from the last.
@@ -273,6 +279,11 @@ impl Tokens {
     /// The token with which a client may continue this session, whether it is connected now or not.
     pub async fn to_continue(&self, session: SessionId) -> Result<Option<TokenId>, store::Error> {
         self.0.recorder.store.token_to_continue(session, self.now()).await
+    }
+
+    /// Whether there is a token of this id that this caller had made.
+    pub async fn is_minted_by(&self, id: TokenId, caller: &CallerName) -> Result<bool, store::Error> {
+        self.0.recorder.store.is_minted_by(id, caller).await
     }
 
     /// Lets the next signing key sign from now on.

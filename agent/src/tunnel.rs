@@ -1,4 +1,4 @@
-//! Where edges reach this agent: `/tunnel/v1` over mutual TLS 1.3. The only thing in this crate that listens on a network.
+//! Where edges reach this agent: `/tunnel/v1` over mutual TLS 1.3.
 //!
 //! ```text
 //!  accept ──► TLS ──► an edge? ──► HTTP/1.1 ──► routes: inspect, jwks, drain
@@ -22,7 +22,6 @@ mod config;
 mod console;
 mod listener;
 mod routes;
-mod throttle;
 mod trust;
 
 use std::convert::Infallible;
@@ -39,12 +38,13 @@ use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 pub use self::config::{Config, DEFAULT_PORT, MOST_CONNECTIONS};
-use self::throttle::Throttle;
 use self::trust::Following;
 pub use self::trust::Trust;
 use crate::consoles::Consoles;
 use crate::metrics::instruments;
 use crate::sessions::Sessions;
+use crate::tcp;
+use crate::throttle::Throttle;
 use crate::tokens::Tokens;
 use crate::websocket::Pings;
 
@@ -97,7 +97,7 @@ impl Tunnel {
             .listen
             .iter()
             .map(|&address| {
-                listener::bind(address, &config.listen).map_err(|source| BindError::Listen { address, source })
+                tcp::listen(address, &config.listen).map_err(|source| BindError::Listen { address, source })
             })
             .collect::<Result<_, _>>()?;
         let (max_connections, handshake_timeout) = (config.max_connections, config.handshake_timeout.get());

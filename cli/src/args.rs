@@ -6,12 +6,13 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use porthole_shared::config::Duration;
 
 use crate::commands::url;
-use crate::commands::{keys, sessions, tokens};
+use crate::commands::{api_tokens, keys, sessions, tokens};
 use crate::pki;
 
 const LONG_ABOUT: &str = "Consoles of libvirt virtual machines in a browser: the operator's commands.\n\n\
     Most commands speak to this node's agent over its unix socket, as root or as a member of the group that the agent's \
-    configuration names ([api] group). `porthole pki` makes certificates and speaks to nobody.";
+    configuration names ([api] group); with --url, to an agent on another host, by TLS. `porthole pki` makes certificates \
+    and speaks to nobody.";
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -56,12 +57,36 @@ pub(crate) struct General {
         default_value = "/run/porthole/agent.sock"
     )]
     pub(crate) socket: PathBuf,
+    /// Where the agent is, if not at the socket.
+    #[command(flatten)]
+    pub(crate) network: Network,
     /// How long to wait for the agent's answer
     #[arg(long, global = true, value_name = "LENGTH", default_value = "15s")]
     pub(crate) timeout: Duration,
     /// Print one line of JSON
     #[arg(long, global = true)]
     pub(crate) json: bool,
+}
+
+/// An agent on the network.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "For an agent on another host")]
+pub(crate) struct Network {
+    /// The agent's API on the network ([api] listen), instead of the socket
+    #[arg(long, global = true, value_name = "https://HOST:PORT", env = "PORTHOLE_URL")]
+    pub(crate) url: Option<String>,
+    /// The certificates that the agent's must chain to (PEM)
+    #[arg(long, global = true, value_name = "PATH", env = "PORTHOLE_CA")]
+    pub(crate) ca: Option<PathBuf>,
+    /// Your certificate (PEM), with a name of [[api.client]]
+    #[arg(long, global = true, value_name = "PATH", env = "PORTHOLE_CERT")]
+    pub(crate) cert: Option<PathBuf>,
+    /// Its private key (PEM)
+    #[arg(long, global = true, value_name = "PATH", env = "PORTHOLE_KEY")]
+    pub(crate) key: Option<PathBuf>,
+    /// A file with an API token (porthole api-token create)
+    #[arg(long, global = true, value_name = "PATH", env = "PORTHOLE_TOKEN_FILE")]
+    pub(crate) token_file: Option<PathBuf>,
 }
 
 /// The commands.
@@ -84,6 +109,8 @@ Examples:
     Tokens(tokens::Arguments),
     /// Change the keys that links are signed with
     Keys(keys::Arguments),
+    /// List, make and withdraw the tokens that programs call the API with
+    ApiToken(api_tokens::Arguments),
     /// Show how the agent is
     #[command(after_help = "\
 Examples:

@@ -1,31 +1,35 @@
-//! The agent's API, as its client over the unix socket: one request, one answer, one deadline.
+//! The agent's API, as its client over the unix socket or by TLS: one request, one answer, one deadline.
 //!
 //! HTTP/1.1 and JSON; a refusal is a problem document (RFC 9457). What an answer *means* to the operator is the
 //! commands' business; why there is none is told here.
 
 use std::io;
-use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HOST};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
 use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
-use tokio::net::UnixStream;
+use serde_json::{Map, Value};
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
 
 pub(crate) mod api;
+mod place;
 mod wording;
 
 use api::Problem;
+pub(crate) use place::{Place, PlaceError};
 
 /// The largest answer that is read, in bytes: some ten thousand sessions are 5 MiB.
 const LONGEST_ANSWER: usize = 16 * 1024 * 1024;
+
+/// How many pieces of a list are asked for. An agent that has more goes round in circles.
+const MOST_PIECES: usize = 1000;
 
 /// There is no answer to go by.
 #[derive(Debug, thiserror::Error)]
@@ -34,27 +38,27 @@ pub(crate) enum ClientError {
     #[error("cannot start")]
     Runtime(#[source] io::Error),
     /// Nobody took the connection.
-    #[error("cannot reach the agent at {}", socket.display())]
+    #[error("cannot reach the agent at {place}")]
     Connect {
-        /// The socket.
-        socket: PathBuf,
+        /// Where.
+        place: Arc<Place>,
         /// Why.
         #[source]
         source: io::Error,
     },
     /// Not answered in time.
-    #[error("the agent at {} did not answer within {after:?}", socket.display())]
+    #[error("the agent at {place} did not answer within {after:?}")]
     TimedOut {
-        /// The socket.
-        socket: PathBuf,
+        /// Where.
+        place: Arc<Place>,
         /// The deadline.
         after: Duration,
     },
     /// The connection broke.
-    #[error("the agent at {} did not answer", socket.display())]
+    #[error("the agent at {place} did not answer")]
     Broken {
-        /// The socket.
-        socket: PathBuf,
+        /// Where.
+        place: Arc<Place>,
         /// Why.
         #[source]
         source: hyper::Error,
@@ -110,21 +114,39 @@ pub(crate) fn query(path: &str, pairs: &[(&str, Option<&str>)]) -> String {
 /// An agent.
 #[derive(Debug)]
 pub(crate) struct Agent {
-    socket: PathBuf,
+    place: Arc<Place>,
     deadline: Duration,
     runtime: Runtime,
 }
 
 impl Agent {
-    /// The agent at that socket. Connects with each request.
-    pub(crate) fn at(socket: PathBuf, deadline: Duration) -> Result<Self, ClientError> {
+    /// The agent at that place. Connects with each request.
+    pub(crate) fn at(place: Place, deadline: Duration) -> Result<Self, ClientError> {
         let runtime = Builder::new_current_thread().enable_all().build().map_err(ClientError::Runtime)?;
-        Ok(Self { socket, deadline, runtime })
+        Ok(Self { place: Arc::new(place), deadline, runtime })
     }
 
     /// Asks for something.
     pub(crate) fn read<T: DeserializeOwned>(&self, path: &str) -> Result<Answer<T>, ClientError> {
         self.expect(&Method::GET, path, Bytes::new())
+    }
+
+    /// Asks for a list, of which the answer's field of that name holds a piece, until it has all pieces.
+    pub(crate) fn list<T: DeserializeOwned>(&self, path: &str, field: &str) -> Result<Answer<T>, ClientError> {
+        let mut whole = self.read::<Map<String, Value>>(path)?.parsed;
+        for _piece in 0..MOST_PIECES {
+            let Some(Value::String(next)) = whole.remove("next") else { break };
+            let after = if path.contains('?') { '&' } else { '?' };
+            let mut piece = self.read::<Map<String, Value>>(&format!("{path}{after}after={next}"))?.parsed;
+            if let (Some(Value::Array(all)), Some(Value::Array(more))) = (whole.get_mut(field), piece.remove(field)) {
+                all.extend(more);
+            }
+            whole.extend(piece.remove_entry("next"));
+        }
+        let whole = Value::Object(whole);
+        let parsed = T::deserialize(&whole)
+            .map_err(|error| ClientError::Nonsense { request: format!("GET {path}"), why: error.to_string() })?;
+        Ok(Answer { json: whole, parsed })
     }
 
     /// Has something made.
@@ -160,13 +182,17 @@ impl Agent {
         })
     }
 
+    fn place(&self) -> Arc<Place> {
+        Arc::clone(&self.place)
+    }
+
     /// The body of a success.
     fn call(&self, method: &Method, path: &str, body: Bytes) -> Result<Bytes, ClientError> {
         let timed = async { timeout(self.deadline, self.exchange(method, path, body)).await };
         let (status, body) = self
             .runtime
             .block_on(timed)
-            .map_err(|_elapsed| ClientError::TimedOut { socket: self.socket.clone(), after: self.deadline })??;
+            .map_err(|_elapsed| ClientError::TimedOut { place: self.place(), after: self.deadline })??;
         if status.is_success() {
             return Ok(body);
         }
@@ -177,15 +203,17 @@ impl Agent {
     }
 
     async fn exchange(&self, method: &Method, path: &str, body: Bytes) -> Result<(StatusCode, Bytes), ClientError> {
-        let broken = |source| ClientError::Broken { socket: self.socket.clone(), source };
-        let stream = UnixStream::connect(&self.socket)
-            .await
-            .map_err(|source| ClientError::Connect { socket: self.socket.clone(), source })?;
+        let broken = |source| ClientError::Broken { place: self.place(), source };
+        let stream =
+            self.place.connect().await.map_err(|source| ClientError::Connect { place: self.place(), source })?;
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
         // Ends with the sender; what is wrong with it, the sender's answer tells.
         let connection = tokio::spawn(connection);
-        let mut request = Request::builder().method(method).uri(path).header(HOST, "localhost");
+        let mut request = Request::builder().method(method).uri(path).header(HOST, self.place.host());
+        if let Some(value) = self.place.authorization() {
+            request = request.header(AUTHORIZATION, value);
+        }
         if !body.is_empty() {
             request = request.header(CONTENT_TYPE, "application/json");
         }

@@ -5,12 +5,13 @@ use std::process::ExitCode;
 
 use clap::CommandFactory as _;
 
-use crate::args::{Command, CommandLine, Shell};
-use crate::client::Agent;
+use crate::args::{Command, CommandLine, General, Shell};
+use crate::client::{Agent, Place};
 use crate::failure::Failure;
 use crate::output::{Output, plain};
 use crate::pki;
 
+pub(crate) mod api_tokens;
 mod consoles;
 pub(crate) mod keys;
 pub(crate) mod sessions;
@@ -20,13 +21,15 @@ pub(crate) mod url;
 
 /// Does what the command line says.
 pub(crate) fn run(line: CommandLine, output: Output) -> Result<(), Failure> {
-    let agent = || Agent::at(line.general.socket, line.general.timeout.get());
+    let General { socket, network, timeout, .. } = line.general;
+    let agent = || Ok::<_, Failure>(Agent::at(Place::of(socket, &network)?, timeout.get())?);
     match line.command {
         Command::Consoles => consoles::run(&agent()?, output),
         Command::Url(request) => url::run(&request, &agent()?, output),
         Command::Sessions(arguments) => sessions::run(&arguments, &agent()?, output),
         Command::Tokens(arguments) => tokens::run(&arguments, &agent()?, output),
         Command::Keys(arguments) => keys::run(&arguments, &agent()?, output),
+        Command::ApiToken(arguments) => api_tokens::run(&arguments, &agent()?, output),
         Command::Status => status::run(&agent()?, output),
         Command::Pki(arguments) => pki::run(arguments, output),
         Command::Completion { shell } => completion(shell),

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use porthole_shared::clock::SystemClock;
-use porthole_shared::names::{EdgeName, NodeName};
+use porthole_shared::names::{ClientName, EdgeName, NodeName};
 
 use crate::failure::Failure;
 use crate::output::Output;
@@ -46,6 +46,7 @@ Everything lies below --dir:
   ca.pem ca.key          the CA; whoever has ca.key can be any agent and any edge
   agents/NODE/           cert.pem key.pem ca.pem, for the node's agent
   edges/NAME/            cert.pem key.pem ca.pem, for the edge's connections to agents
+  clients/NAME/          cert.pem key.pem ca.pem, for a client of agents' APIs
   public/                cert.pem key.pem, for browsers, on trials")]
 pub(crate) struct Arguments {
     /// The folder that keys and certificates lie in
@@ -92,6 +93,19 @@ Examples:
         /// The edge's name, as in its edge.toml
         #[arg(long)]
         name: EdgeName,
+        #[command(flatten)]
+        making: Making,
+    },
+    /// Make the certificate that a client shows to agents' APIs
+    #[command(after_help = "\
+Examples:
+  porthole pki client --name dashboard.example.org
+
+What it may do stands with its name in each agent.toml, as [[api.client]].")]
+    Client {
+        /// The client's name: the one DNS name of its certificate
+        #[arg(long)]
+        name: ClientName,
         #[command(flatten)]
         making: Making,
     },
@@ -181,6 +195,16 @@ Examples:
         #[command(flatten)]
         key: RenewedKey,
     },
+    /// A client's certificate for agents' APIs
+    #[command(after_help = "\
+Examples:
+  porthole pki renew client dashboard.example.org")]
+    Client {
+        /// The client
+        name: ClientName,
+        #[command(flatten)]
+        key: RenewedKey,
+    },
     /// The self-signed one for browsers
     #[command(after_help = "\
 Examples:
@@ -221,11 +245,13 @@ pub(crate) fn run(arguments: Arguments, output: Output) -> Result<(), Failure> {
         Command::Init { name, making } => workshop.init(name, making),
         Command::Agent { node, names, making } => workshop.add(Purpose::Agent(node), names, making),
         Command::Edge { name, making } => workshop.add(Purpose::Edge(name), Vec::new(), making),
+        Command::Client { name, making } => workshop.add(Purpose::Client(name), Vec::new(), making),
         Command::Public { names, making } => workshop.add(Purpose::Public, names, making),
         Command::Renew { what, days } => match what {
             Renewal::Ca => workshop.renew_authority(days),
             Renewal::Agent { node, key, names } => workshop.renew(Purpose::Agent(node), names, key, days),
             Renewal::Edge { name, key } => workshop.renew(Purpose::Edge(name), Vec::new(), key, days),
+            Renewal::Client { name, key } => workshop.renew(Purpose::Client(name), Vec::new(), key, days),
             Renewal::Public { key, names } => workshop.renew(Purpose::Public, names, key, days),
         },
         Command::Show { within } => return show::run(&workshop.root, &workshop.clock, within, output),

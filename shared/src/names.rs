@@ -136,6 +136,22 @@ text_name!(
     |text| !text.is_empty() && text.len() <= 255 && !text.chars().any(char::is_control)
 );
 
+text_name!(
+    /// The name of a client of the API, as it stands among the DNS names of its certificate.
+    ClientName, "client name",
+    "use a lower-case DNS name such as `dashboard.example.org`, at most 253 bytes",
+    is_dns_name
+);
+
+text_name!(
+    /// What an API token is called: who uses it. Two tokens of one name are the same caller, so that one can take over
+    /// from the other without a gap.
+    ApiTokenName, "API token name",
+    "use 1 to 64 letters, digits, hyphens, dots, underscores or @",
+    |text| (1..=64).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._@".contains(&b))
+);
+
 /// Makes a newtype over [`Uuid`].
 macro_rules! uuid_name {
     ($(#[$doc:meta])* $name:ident, $what:literal) => {
@@ -193,6 +209,10 @@ impl From<ConsoleUuid> for ConsoleName {
 uuid_name!(
     /// A token's `jti`: public, safe to log; it names the token without being of any use as one.
     TokenId, "token id"
+);
+uuid_name!(
+    /// An API token's id: public, and of no use as one.
+    ApiTokenId, "API token id"
 );
 uuid_name!(
     /// A session's id.

@@ -117,7 +117,8 @@ pub fn load_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
     })
 }
 
-fn load_roots(path: &Path) -> Result<RootCertStore, TlsError> {
+/// Reads a PEM file's CA certificates.
+pub fn load_roots(path: &Path) -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore::empty();
     let (added, _ignored) = roots.add_parsable_certificates(load_certificates(path)?);
     if added == 0 { Err(TlsError::NoTrustAnchor { path: path.to_owned() }) } else { Ok(roots) }

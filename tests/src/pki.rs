@@ -58,6 +58,15 @@ impl Pki {
         Ok(files)
     }
 
+    /// One of a client of agents' APIs, made where it is not there yet.
+    pub async fn client(&self, name: &str) -> Result<Files> {
+        let files = self.files(&format!("clients/{name}"));
+        if !files.certificate.is_file() {
+            self.run(&["client", "--name", name]).await?;
+        }
+        Ok(files)
+    }
+
     /// The public one, for `localhost` and its addresses, made where it is not there yet. Clients trust it itself.
     pub async fn public(&self) -> Result<Files> {
         let mut files = self.files("public");

@@ -1,43 +1,149 @@
 //! Errors of the API: RFC 9457 problem details, and the one table from our errors to statuses and codes.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::response::{IntoResponse, Response};
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 use porthole_shared::lifecycle::chain;
+use porthole_shared::names::TokenId;
 use porthole_shared::reason::Reason;
 use serde::Serialize;
+use utoipa::ToSchema;
 
+use super::schema;
+use crate::callers::{CreateError, Operation, RevokeApiTokenError, Role};
 use crate::consoles::{FindError, ListError};
 use crate::sessions::NoSuchSession;
 use crate::tokens::{MintError, RevokeError, RotateError};
 
 /// What went wrong, for a program (`code`) and for a person (`detail`).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub(super) struct Problem {
+    /// Always `about:blank`: the code says more.
     #[serde(rename = "type")]
+    #[schema(example = "about:blank")]
     kind: &'static str,
+    /// The status in words.
+    #[schema(example = "Not Found")]
     title: &'static str,
+    /// The HTTP status.
+    #[schema(minimum = 400, maximum = 599)]
     status: u16,
+    /// What was wrong, where, and what to do.
     detail: String,
+    /// What went wrong, for a program: a reason's code, or a word of the API's.
+    #[schema(example = "no_such_console")]
     code: &'static str,
+    #[serde(flatten)]
+    #[schema(inline)]
+    more: Box<More>,
+    /// `WWW-Authenticate`
+    #[serde(skip)]
+    challenge: Option<&'static str>,
+    /// `Retry-After`, in seconds.
+    #[serde(skip)]
+    retry_after: Option<u64>,
 }
+
+/// What some problems say beyond that.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, ToSchema)]
+struct More {
+    /// The least role that may do it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(schema_with = schema::role)]
+    needed_role: Option<Role>,
+    /// The token that was made under this idempotency key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(schema_with = schema::uuid)]
+    token_id: Option<TokenId>,
+    /// The line of the body that is wrong, from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    line: Option<usize>,
+    /// The column in that line, from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    column: Option<usize>,
+}
+
+/// How to ask for a token (RFC 6750).
+const CHALLENGE: &str = r#"Bearer realm="porthole""#;
+
+/// How to refuse one.
+const BAD_TOKEN: &str = r#"Bearer realm="porthole", error="invalid_token""#;
 
 impl Problem {
     pub(super) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        let title = status.canonical_reason().unwrap_or("Error");
-        // The type says nothing beyond the status; the code does.
-        Self { kind: "about:blank", title, status: status.as_u16(), detail: detail.into(), code }
+        Self {
+            // The type says nothing beyond the status; the code does.
+            kind: "about:blank",
+            title: status.canonical_reason().unwrap_or("Error"),
+            status: status.as_u16(),
+            detail: detail.into(),
+            code,
+            more: Box::default(),
+            challenge: None,
+            retry_after: None,
+        }
     }
 
     /// With the status and the code that the reason has everywhere.
-    fn reason(reason: Reason, detail: impl Into<String>) -> Self {
+    pub(super) fn reason(reason: Reason, detail: impl Into<String>) -> Self {
         Self::new(reason.status(), reason.code(), detail)
     }
 
     /// The request makes no sense.
     pub(super) fn bad_request(detail: impl Into<String>) -> Self {
         Self::reason(Reason::BadRequest, detail)
+    }
+
+    /// The body makes no sense, at this place.
+    pub(super) fn bad_json(error: &serde_json::Error) -> Self {
+        let mut problem = Self::bad_request(format!("the body: {error}"));
+        if error.line() > 0 {
+            (problem.more.line, problem.more.column) = (Some(error.line()), Some(error.column()));
+        }
+        problem
+    }
+
+    /// Nobody can tell who is asking.
+    pub(super) fn unauthorized(detail: impl Into<String>) -> Self {
+        Self { challenge: Some(CHALLENGE), ..Self::new(StatusCode::UNAUTHORIZED, "unauthorized", detail) }
+    }
+
+    /// What was shown as a token is no good.
+    pub(super) fn bad_token(detail: impl Into<String>) -> Self {
+        Self { challenge: Some(BAD_TOKEN), ..Self::unauthorized(detail) }
+    }
+
+    /// Too many tokens that were no good came from one address.
+    pub(super) fn too_many_failures(wait: Duration) -> Self {
+        let seconds = wait.as_secs().max(1);
+        let detail = format!("too many tokens that are no good came from your address: try again in {seconds} s");
+        let problem = Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_failures", detail);
+        Self { retry_after: Some(seconds), ..problem }
+    }
+
+    /// A role does not go that far.
+    pub(super) fn forbidden(operation: Operation, role: Role) -> Self {
+        let needed = operation.least_role();
+        let detail = format!("the role {role} may not {}: this takes the role {needed}", operation.words());
+        let mut problem = Self::new(StatusCode::FORBIDDEN, "not_allowed", detail);
+        problem.more.needed_role = Some(needed);
+        problem
+    }
+
+    /// About this token.
+    pub(super) fn of_token(mut self, id: TokenId) -> Self {
+        self.more.token_id = Some(id);
+        self
+    }
+
+    /// Says the other, if this one says that something is not there.
+    pub(super) fn instead_of_absence(self, other: Self) -> Self {
+        if self.status == StatusCode::NOT_FOUND.as_u16() { other } else { self }
     }
 
     /// Our own fault: the log says more than the answer.
@@ -51,8 +157,16 @@ impl Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let (challenge, retry_after) = (self.challenge, self.retry_after);
         let mut response = (status, Json(self)).into_response();
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if let Some(challenge) = challenge {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        }
+        if let Some(seconds) = retry_after {
+            headers.insert(RETRY_AFTER, seconds.into());
+        }
         response
     }
 }
@@ -124,6 +238,25 @@ impl From<RotateError> for Problem {
         match error {
             RotateError::TooMany(_) => Self::new(StatusCode::CONFLICT, "too_many_keys", error.to_string()),
             RotateError::Store(_) | RotateError::Keys(_) => Self::internal(&error),
+        }
+    }
+}
+
+impl From<CreateError> for Problem {
+    fn from(error: CreateError) -> Self {
+        match error {
+            CreateError::TooShort => Self::bad_request(error.to_string()),
+            CreateError::TooMany => Self::new(StatusCode::CONFLICT, "too_many_api_tokens", error.to_string()),
+            CreateError::NoRandomness | CreateError::Store(_) => Self::internal(&error),
+        }
+    }
+}
+
+impl From<RevokeApiTokenError> for Problem {
+    fn from(error: RevokeApiTokenError) -> Self {
+        match error {
+            RevokeApiTokenError::Unknown => Self::new(StatusCode::NOT_FOUND, "no_such_api_token", error.to_string()),
+            RevokeApiTokenError::Store(_) => Self::internal(&error),
         }
     }
 }

@@ -157,7 +157,7 @@ mod tests {
     use super::*;
 
     fn config(path: &Path, group: Option<&str>) -> Config {
-        Config { socket: path.to_owned(), group: group.map(str::to_owned) }
+        Config { socket: path.to_owned(), group: group.map(str::to_owned), ..Config::default() }
     }
 
     #[tokio::test]

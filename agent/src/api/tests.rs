@@ -1,17 +1,21 @@
 use std::path::{Path, PathBuf};
 
-use axum::extract::{Path as PathOf, Query, State};
+use axum::extract::State;
 use bytes::Bytes;
 use http::Method;
 use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http1 as client;
+use hyper_util::rt::TokioIo;
 use porthole_shared::names::{SessionId, TokenId};
 use porthole_shared::reason::Reason;
 use porthole_shared::token::Token;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
+use super::admission::{Credential, Rights};
+use super::extract::{Asked, Id};
 use super::*;
+use crate::callers::Scope;
 use crate::fixture::Fixture;
 use crate::tunnel::Tunnel;
 
@@ -20,6 +24,7 @@ struct Served {
     fixture: Fixture,
     path: PathBuf,
     shutdown: Shutdown,
+    feed: Feed,
     task: tokio::task::JoinHandle<Result<(), Infallible>>,
 }
 
@@ -28,19 +33,31 @@ impl Served {
         let fixture = Fixture::new().await;
         let path = fixture.dir.path().join("agent.sock");
         let api = api(&fixture);
-        let socket = Socket::bind(&Config { socket: path.clone(), group: None }).unwrap();
+        let socket = Socket::bind(&Config { socket: path.clone(), ..Config::default() }).unwrap();
         let shutdown = Shutdown::default();
-        let task = tokio::spawn(run(socket, api, shutdown.clone()));
-        Self { fixture, path, shutdown, task }
+        let feed = api.feed.clone();
+        let task = tokio::spawn(run(socket, Network::default(), api, shutdown.clone()));
+        Self { fixture, path, shutdown, feed, task }
     }
 
     /// Asks, and checks the form that every answer has.
     async fn ask(&self, method: Method, path: &str, body: &str) -> (u16, Value) {
+        self.ask_with(method, path, body, &[]).await
+    }
+
+    async fn ask_with(&self, method: Method, path: &str, body: &str, headers: &[(&str, &str)]) -> (u16, Value) {
         let stream = UnixStream::connect(&self.path).await.unwrap();
         let (mut sender, connection) = client::handshake(TokioIo::new(stream)).await.unwrap();
         let connection = tokio::spawn(connection);
         let body = Full::new(Bytes::from(body.to_owned()));
-        let request = http::Request::builder().method(method).uri(path).header("host", "agent").body(body).unwrap();
+        let mut request = http::Request::builder().method(method).uri(path).header("host", "agent");
+        if !headers.iter().any(|(name, _)| *name == "content-type") {
+            request = request.header("content-type", "application/json");
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(body).unwrap();
         let answer = sender.send_request(request).await.unwrap();
         let status = answer.status();
         let kind = answer.headers().get("content-type").map(|kind| kind.to_str().unwrap().to_owned());
@@ -65,14 +82,24 @@ impl Served {
 
 fn api(fixture: &Fixture) -> Api {
     let node: NodeName = "compute-1".parse().unwrap();
-    Api {
+    let clock: Arc<dyn Clock> = Arc::new(fixture.clock.clone());
+    Api::new(Parts {
+        config: Config::default(),
         id: NodeId::derived_from(&node),
         node,
         trust: trust(fixture.dir.path()),
         consoles: fixture.consoles.clone(),
         tokens: fixture.tokens.clone(),
         sessions: fixture.sessions.clone(),
-    }
+        api_tokens: ApiTokens::new(fixture.store.clone(), Arc::clone(&clock)),
+        feed: fixture.sessions.feed().clone(),
+        clock,
+    })
+}
+
+fn root() -> Rights {
+    let caller = Caller { name: CallerName::User(0), role: Role::Admin };
+    Rights { caller, credential: Credential::Kernel, scope: Scope::All }
 }
 
 fn trust(dir: &Path) -> Trust {
@@ -155,13 +182,10 @@ async fn a_caller_that_hangs_up_does_not_stop_a_withdrawal_half_way() {
     let [(token, withdrawn), (_, killed)] = connections.try_into().unwrap();
     // What hyper does with a handler when its caller hangs up: it has begun, and is dropped.
     {
-        let mut revoking = std::pin::pin!(tokens::revoke(
-            State(api.clone()),
-            PathOf(token.to_string()),
-            Ok(Query(tokens::RevokeHow::default()))
-        ));
+        let mut revoking =
+            std::pin::pin!(tokens::revoke(State(api.clone()), root(), Id(token), Asked(tokens::RevokeHow::default())));
         assert!(futures_util::poll!(revoking.as_mut()).is_pending());
-        let mut killing = std::pin::pin!(sessions::kill(State(api), PathOf(killed.session().to_string())));
+        let mut killing = std::pin::pin!(sessions::kill(State(api), root(), Id(killed.session())));
         assert!(futures_util::poll!(killing.as_mut()).is_pending());
     }
     for (connection, reason) in [(withdrawn, Reason::Revoked), (killed, Reason::Killed)] {
@@ -215,6 +239,15 @@ async fn every_refusal_is_a_problem_with_its_code() {
         (Method::GET, "/v1", "", 404, "no_such_resource"),
         (Method::GET, "/tunnel/v1/jwks", "", 404, "no_such_resource"),
         (Method::PUT, "/v1/tokens", "", 405, "method_not_allowed"),
+        (Method::GET, "/v1/sessions?limit=0", "", 400, "bad_request"),
+        (Method::GET, "/v1/sessions?limit=x", "", 400, "bad_request"),
+        (Method::GET, "/v1/sessions?after=x", "", 400, "bad_request"),
+        (Method::GET, "/v1/consoles?lmit=1", "", 400, "bad_request"),
+        (Method::DELETE, "/v1/sessions/%ff", "", 404, "no_such_session"),
+        (Method::DELETE, "/v1/api-tokens/x", "", 404, "no_such_api_token"),
+        (Method::POST, "/v1/api-tokens", r#"{"name": "a b", "role": "admin"}"#, 400, "bad_request"),
+        (Method::POST, "/v1/api-tokens", r#"{"name": "a", "role": "root"}"#, 400, "bad_request"),
+        (Method::POST, "/v1/api-tokens", r#"{"name": "a", "role": "admin", "expires_in": 0}"#, 400, "bad_request"),
     ] {
         let (got, problem) = served.ask(method, path, body).await;
         assert_eq!((got, problem["code"].as_str()), (status, Some(code)), "{path} {body:.60}: {problem}");
@@ -315,5 +348,148 @@ async fn what_is_meant_must_be_said_and_understood() {
     ] {
         let (status, problem) = served.ask(method.clone(), path, "").await;
         assert_eq!((status, &problem["code"]), (400, &json!("bad_request")), "{method} {path}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_body_is_said_with_its_place() {
+    let served = Served::new().await;
+    let (_, problem) = served.ask(Method::POST, "/v1/tokens", "{\"console\": \"bmc\",\n  \"index\": \"one\"}").await;
+    assert_eq!((&problem["line"], &problem["column"]), (&json!(2), &json!(16)), "{problem}");
+    let form = [("content-type", "text/plain")];
+    let (status, problem) = served.ask_with(Method::POST, "/v1/tokens", r#"{"console": "bmc"}"#, &form).await;
+    assert_eq!((status, &problem["code"]), (415, &json!("unsupported_media_type")));
+}
+
+#[tokio::test]
+async fn who_shows_a_token_is_its_holder_and_may_what_its_role_may() {
+    let served = Served::new().await;
+    let mut bearers = Vec::new();
+    for role in Role::ALL {
+        let wanted = format!(r#"{{"name": "{role}", "role": "{role}"}}"#);
+        let (status, made) = served.ask(Method::POST, "/v1/api-tokens", &wanted).await;
+        assert_eq!((status, &made["created_by"]), (201, &json!(format!("uid:{}", geteuid()))));
+        bearers.push((role, format!("Bearer {}", made["token"].as_str().unwrap())));
+    }
+    for (role, bearer) in &bearers {
+        for (operation, method, path, good) in [
+            (Operation::ShowStatus, Method::GET, "/v1/status", 200),
+            (Operation::ReadDescription, Method::GET, "/v1/openapi.json", 200),
+            (Operation::ListConsoles, Method::GET, "/v1/consoles", 200),
+            (Operation::ListExternalConsoles, Method::GET, "/v1/external-consoles", 200),
+            (Operation::MintToken, Method::POST, "/v1/tokens", 400),
+            (Operation::RevokeToken, Method::DELETE, "/v1/tokens/x", 404),
+            (Operation::ListSessions, Method::GET, "/v1/sessions", 200),
+            (Operation::KillSession, Method::DELETE, "/v1/sessions/x", 404),
+            (Operation::RotateSigningKeys, Method::POST, "/v1/signing-keys/rotate", 200),
+            (Operation::ListApiTokens, Method::GET, "/v1/api-tokens", 200),
+            (Operation::CreateApiToken, Method::POST, "/v1/api-tokens", 400),
+            (Operation::RevokeApiToken, Method::DELETE, "/v1/api-tokens/x", 404),
+        ] {
+            let (status, answer) = served.ask_with(method, path, "", &[("authorization", bearer)]).await;
+            if role.scope(operation) == Scope::Nothing {
+                assert_eq!((status, &answer["code"]), (403, &json!("not_allowed")), "{role} {path}");
+                assert_eq!(answer["needed_role"], operation.least_role().as_str());
+            } else {
+                assert_eq!(status, good, "{role} {path} {answer}");
+            }
+        }
+    }
+    for bad in ["Bearer pth_x", "Basic cm9vdDo=", "Bearer"] {
+        let (status, problem) = served.ask_with(Method::GET, "/v1/status", "", &[("authorization", bad)]).await;
+        assert_eq!((status, &problem["code"]), (401, &json!("unauthorized")));
+    }
+}
+
+#[tokio::test]
+async fn an_idempotency_key_makes_one_token() {
+    let served = Served::new().await;
+    let (wanted, other) = (r#"{"console": "bmc", "ttl": 60}"#, r#"{"console": "bmc", "ttl": 61}"#);
+    let key = [("idempotency-key", "k-1")];
+    let (status, made) = served.ask_with(Method::POST, "/v1/tokens", wanted, &key).await;
+    assert_eq!(status, 201);
+    assert_eq!(served.ask_with(Method::POST, "/v1/tokens", wanted, &key).await, (201, made.clone()));
+    let (status, problem) = served.ask_with(Method::POST, "/v1/tokens", other, &key).await;
+    assert_eq!((status, &problem["code"]), (422, &json!("idempotency_key_mismatch")));
+    let (status, another) = served.ask(Method::POST, "/v1/tokens", wanted).await;
+    assert!(status == 201 && another["id"] != made["id"]);
+
+    let key = [("idempotency-key", "k-2")];
+    let (status, _) = served.ask_with(Method::POST, "/v1/tokens", r#"{"console": "nobody"}"#, &key).await;
+    assert_eq!(status, 404);
+    let (status, _) = served.ask_with(Method::POST, "/v1/tokens", wanted, &key).await;
+    assert_eq!(status, 201, "what was not made may be asked for again, even otherwise");
+}
+
+#[tokio::test]
+async fn lists_come_in_pieces() {
+    let served = Served::new().await;
+    let (_, first) = served.ask(Method::GET, "/v1/consoles?limit=1", "").await;
+    assert_eq!((first["consoles"].as_array().unwrap().len(), &first["consoles"][0]["name"]), (1, &json!("bmc")));
+    let rest = format!("/v1/consoles?limit=1&after={}", first["next"].as_str().unwrap());
+    let (_, second) = served.ask(Method::GET, &rest, "").await;
+    assert_eq!((&second["consoles"][0]["name"], second.get("next")), (&json!("raw"), None));
+    let (_, external) = served.ask(Method::GET, "/v1/external-consoles", "").await;
+    assert_eq!(
+        external["external_consoles"][0],
+        json!({"uuid": "00000000-0000-4000-8000-000000000001", "name": "bmc", "kind": "vnc", "host": "127.0.0.1",
+               "port": 5900})
+    );
+}
+
+#[tokio::test]
+async fn every_resource_is_described_with_its_answers() {
+    let served = Served::new().await;
+    let (_, description) = served.ask(Method::GET, "/v1/openapi.json", "").await;
+    assert_eq!(description["openapi"], "3.1.0");
+    let problem = json!({"$ref": "#/components/schemas/Problem"});
+    let (mut operations, mut ids) = (0, std::collections::HashSet::new());
+    for (path, item) in description["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            operations += 1;
+            assert!(ids.insert(operation["operationId"].to_string()), "{path}: {}", operation["operationId"]);
+            assert!(operation["summary"].is_string() && operation["tags"][0].is_string(), "{method} {path}");
+            assert!(operation["description"].as_str().unwrap().contains("Roles: `admin`"), "{method} {path}");
+            for (status, answer) in operation["responses"].as_object().unwrap() {
+                assert!(answer["description"].as_str().is_some_and(|text| text.ends_with('.')), "{path} {status}");
+                if status.as_str() >= "400" {
+                    assert_eq!(answer["content"]["application/problem+json"]["schema"], problem, "{path} {status}");
+                }
+            }
+            for status in ["400", "401", "403", "500"] {
+                assert!(operation["responses"][status].is_object(), "{method} {path} {status}");
+            }
+        }
+    }
+    assert!(operations >= 13, "{operations}");
+    let properties = &description["components"]["schemas"]["Problem"];
+    for name in ["type", "title", "status", "detail", "code"] {
+        assert!(properties.to_string().contains(&format!("\"{name}\"")), "{properties}");
+    }
+}
+
+#[tokio::test]
+async fn events_are_heard_by_those_whom_they_concern() {
+    let served = Served::new().await;
+    let mut listening = UnixStream::connect(&served.path).await.unwrap();
+    listening.write_all(b"GET /v1/events HTTP/1.1\r\nhost: agent\r\n\r\n").await.unwrap();
+    let mut heard = String::new();
+    read_until(&mut listening, &mut heard, "\r\n\r\n").await;
+    assert!(heard.contains("200 OK") && heard.contains("text/event-stream"), "{heard}");
+    served.feed.tell(crate::feed::Kind::SessionEnded, None, json!({"token": "t"}));
+    read_until(&mut listening, &mut heard, "\n\n").await;
+    assert!(heard.contains("event: session_ended\ndata: {\"token\":\"t\"}\n"), "{heard}");
+    served.shutdown.soft.cancel();
+    let mut rest = Vec::new();
+    tokio::time::timeout(Duration::from_secs(5), listening.read_to_end(&mut rest)).await.unwrap().unwrap();
+}
+
+async fn read_until(stream: &mut UnixStream, heard: &mut String, end: &str) {
+    let already = heard.len();
+    let mut bytes = [0; 4096];
+    while !heard.get(already..).unwrap().contains(end) {
+        let count = tokio::time::timeout(Duration::from_secs(5), stream.read(&mut bytes)).await.unwrap().unwrap();
+        assert_ne!(count, 0, "{heard}");
+        heard.push_str(&String::from_utf8_lossy(&bytes[..count]));
     }
 }

@@ -20,6 +20,7 @@ use porthole_shared::reason::Reason;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::about::About;
 use super::activity::Activity;
 use super::record::OpenRow;
 use super::{Number, Sessions};
@@ -109,6 +110,7 @@ pub struct Connection {
     pub(super) session: SessionId,
     pub(super) console: ConsoleId,
     pub(super) rights: Rights,
+    pub(super) about: About,
     pub(super) told: Told,
     pub(super) deadline: Instant,
     pub(super) row: Option<OpenRow>,
@@ -172,7 +174,12 @@ impl Connection {
             let (bytes_in, bytes_out) = self.told.counters.read();
             tracing::info!(session = %self.session, console = %self.console, %reason, bytes_in, bytes_out, "connection ended");
             row.end(reason, bytes_in, bytes_out);
-            self.place.sessions.instruments().ended(self.console.kind, reason);
+            let Reservation { sessions, number } = &self.place;
+            sessions.instruments().ended(self.console.kind, reason);
+            let was_last = sessions.table().release(*number);
+            if was_last {
+                self.about.tell_end(sessions.feed(), reason);
+            }
         }
     }
 }

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use porthole_shared::names::Requestor;
 
 use super::table::Applicant;
+use crate::callers::CallerName;
 use crate::hypervisor::NameOrUuid;
 
 /// What all of them have in common. Nothing said means all.
@@ -14,6 +15,8 @@ pub struct Selector {
     pub console: Option<NameOrUuid>,
     /// Who asked for the link.
     pub requestor: Option<Requestor>,
+    /// Which caller of the API had the link made.
+    pub minted_by: Option<CallerName>,
     /// From where the viewer comes; sessions only.
     pub client: Option<IpAddr>,
 }
@@ -31,6 +34,7 @@ impl Selector {
         });
         console
             && self.requestor.as_ref().is_none_or(|requestor| applicant.requestor.as_ref() == Some(requestor))
+            && self.minted_by.as_ref().is_none_or(|caller| applicant.minted_by.as_ref() == Some(caller))
             && self.client.is_none_or(|client| applicant.client == client)
     }
 }

@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use super::activity::Activity;
 use super::config::Config;
 use super::connection::{Counters, End, Told};
+use crate::callers::CallerName;
 use crate::tokens::Rights;
 
 /// A connection's number within this process.
@@ -36,6 +37,8 @@ pub struct SessionFacts {
     pub name: ConsoleName,
     /// Who asked for the token.
     pub requestor: Option<Requestor>,
+    /// Which caller of the API had it made, if that is known.
+    pub minted_by: Option<CallerName>,
     /// The client's address, as the edge sees it, of the latest connection.
     pub client_address: String,
     /// The edge it came by.
@@ -127,6 +130,7 @@ pub(super) struct Applicant {
     /// What that was called when the token was made.
     pub(super) name: ConsoleName,
     pub(super) requestor: Option<Requestor>,
+    pub(super) minted_by: Option<CallerName>,
     pub(super) client: IpAddr,
     /// The edge it comes by. An instance is what an edge says of itself; the name is its certificate's.
     pub(super) edge: (EdgeName, EdgeInstance),
@@ -245,9 +249,10 @@ impl Table {
         Some(Told { end: Arc::clone(&entry.end), counters: Arc::clone(&entry.counters), activity })
     }
 
-    /// Frees a place; the last connection of a session takes the session with it.
-    pub(super) fn release(&mut self, number: Number) {
-        let Some(entry) = self.entries.remove(&number) else { return };
+    /// Frees a place, if it is not free yet; the last connection of a session takes the session with it, and then this is
+    /// true.
+    pub(super) fn release(&mut self, number: Number) -> bool {
+        let Some(entry) = self.entries.remove(&number) else { return false };
         self.carried.entry(entry.applicant.console.kind).or_default().add(entry.counters.read());
         let freed: Vec<_> = entry.applicant.shares().filter(|share| !entry.awaited.contains(share)).collect();
         for share in &freed {
@@ -260,16 +265,16 @@ impl Table {
         for share in inherited.unwrap_or_else(Vec::new) {
             *self.counts.entry(share).or_default() += 1;
         }
-        let Some(session) = entry.session else { return };
+        let Some(session) = entry.session else { return false };
         if self.entries.values().any(|other| other.session == Some(session)) {
             if let Some(Live { facts, .. }) = self.sessions.get_mut(&session) {
                 let (bytes_in, bytes_out) = entry.counters.read();
                 facts.bytes_in = facts.bytes_in.saturating_add(bytes_in);
                 facts.bytes_out = facts.bytes_out.saturating_add(bytes_out);
             }
-        } else {
-            self.sessions.remove(&session);
+            return false;
         }
+        self.sessions.remove(&session).is_some()
     }
 
     fn uncount(&mut self, share: &Share) {

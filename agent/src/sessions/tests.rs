@@ -281,6 +281,7 @@ async fn a_guests_end_ends_its_sessions_with_libvirts_reason() {
         console,
         name: "web".parse().unwrap(),
         requestor: None,
+        minted_by: None,
         client: client().address.ip(),
         edge,
         supersedes: false,
@@ -343,7 +344,7 @@ proptest! {
                 0 | 1 => {
                     let applicant = Applicant {
                         token: tokens[who], console: consoles[who % 2], name: "guest".parse().unwrap(),
-                        requestor: Some(requestors[who / 2].clone()), client: [192, 0, 2, from].into(),
+                        requestor: Some(requestors[who / 2].clone()), minted_by: None, client: [192, 0, 2, from].into(),
                         edge: (edge(), client().edge_instance), supersedes,
                     };
                     match table.reserve(applicant, limits) {
@@ -357,7 +358,7 @@ proptest! {
                 2 => if let Some((number, who, begun)) = places.get_mut(which) && !*begun {
                     let facts = SessionFacts {
                         id: sessions[*who], token: tokens[*who], console: consoles[*who % 2],
-                        name: "guest".parse().unwrap(), requestor: None, client_address: String::new(),
+                        name: "guest".parse().unwrap(), requestor: None, minted_by: None, client_address: String::new(),
                         edge: edge(), started: START, until: START, rights: Rights::default(), bytes_in: 0, bytes_out: 0,
                     };
                     prop_assert!(table.begin(*number, facts).is_some());

@@ -9,6 +9,7 @@ use sqlx::{Sqlite, query::Query};
 use super::convert::{time, value};
 use super::tokens::record;
 use super::{Error, Store, TokenMark, TokenRecord, failed};
+use crate::callers::CallerName;
 use crate::hypervisor::NameOrUuid;
 use crate::sessions::Selector;
 
@@ -36,12 +37,13 @@ pub struct TokenPage {
     pub limit: u32,
 }
 
-/// The condition that a [`Selector`] makes, with placeholders 1 to 3 from [`bound`].
+/// The condition that a [`Selector`] makes, with placeholders 1 to 4 from [`bound`].
 macro_rules! selecting {
     ($before:literal, $after:literal) => {
         concat!(
             $before,
             " WHERE (?1 IS NULL OR uuid = ?1) AND (?2 IS NULL OR name = ?2) AND (?3 IS NULL OR requestor = ?3) ",
+            "AND (?4 IS NULL OR minted_by = ?4) ",
             $after
         )
     };
@@ -49,18 +51,18 @@ macro_rules! selecting {
 
 /// The rules of [`judge`](crate::tokens::judge) for a client that has the right secret.
 const LIST: &str = selecting!(
-    "SELECT *, boot_id = ?4 AS this_boot FROM tokens",
-    "AND (?7 IS NULL OR id > ?7)
-     AND (?5 OR (revoked IS NULL AND expires > ?6 AND boot_id = ?4 AND CASE
+    "SELECT *, boot_id = ?5 AS this_boot FROM tokens",
+    "AND (?8 IS NULL OR id > ?8)
+     AND (?6 OR (revoked IS NULL AND expires > ?7 AND boot_id = ?5 AND CASE
         WHEN uses > 0 AND policy = 'bound' THEN bind_hash IS NOT NULL
         WHEN uses > 0 AND policy = 'once' THEN FALSE
-        ELSE redeem_by > ?6 END))
-     ORDER BY id LIMIT ?8"
+        ELSE redeem_by > ?7 END))
+     ORDER BY id LIMIT ?9"
 );
 
 const REVOKE: &str = selecting!(
-    "UPDATE tokens SET revoked = ?4, void_reason = ?5",
-    "AND revoked IS NULL AND expires > ?4 AND boot_id = ?6 AND (NOT ?7 OR uses > 0)"
+    "UPDATE tokens SET revoked = ?5, void_reason = ?6",
+    "AND revoked IS NULL AND expires > ?5 AND boot_id = ?7 AND (NOT ?8 OR uses > 0)"
 );
 
 fn bound(statement: &'static str, which: &Selector) -> Query<'static, Sqlite, SqliteArguments> {
@@ -70,7 +72,8 @@ fn bound(statement: &'static str, which: &Selector) -> Query<'static, Sqlite, Sq
         None => (None, None),
     };
     let requestor = which.requestor.as_ref().map(Requestor::as_str).map(str::to_owned);
-    sqlx::query(statement).bind(uuid).bind(name).bind(requestor)
+    let minted_by = which.minted_by.as_ref().map(CallerName::to_string);
+    sqlx::query(statement).bind(uuid).bind(name).bind(requestor).bind(minted_by)
 }
 
 impl Store {

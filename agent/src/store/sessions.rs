@@ -65,6 +65,7 @@ pub(super) async fn open(
         console: token.console,
         name: token.name.clone(),
         requestor: token.requestor.clone(),
+        minted_by: token.minted_by.clone(),
         client_address: wanted.client.address.to_string(),
         edge: wanted.edge.clone(),
         started,

@@ -21,6 +21,7 @@ fn token(policy: Policy, kind: ConsoleKind) -> NewToken {
         console: ConsoleId { source: ConsoleSource::Libvirt, uuid: ConsoleUuid::random(), kind, index: 1 },
         name: "web 1".parse().unwrap(),
         requestor: Some("alice".parse().unwrap()),
+        minted_by: Some("token:dashboard".parse().unwrap()),
         policy,
         rights: Rights::default(),
         created: START,

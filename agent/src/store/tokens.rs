@@ -13,6 +13,7 @@ use sqlx::sqlite::SqliteRow;
 
 use super::convert::{binding, console, count, parsed, parsed_option, time, value};
 use super::{Error, Store, failed};
+use crate::callers::CallerName;
 use crate::sessions::SessionFacts;
 use crate::tokens::{Policy, Rights, TokenState, judge};
 
@@ -29,6 +30,8 @@ pub struct NewToken {
     pub name: ConsoleName,
     /// Who asked for it.
     pub requestor: Option<Requestor>,
+    /// Which caller of the API had it made.
+    pub minted_by: Option<CallerName>,
     /// How often it may be used.
     pub policy: Policy,
     /// What its holder may do.
@@ -52,6 +55,8 @@ pub struct TokenRecord {
     pub name: ConsoleName,
     /// Who asked for it.
     pub requestor: Option<Requestor>,
+    /// Which caller of the API had it made, if that is known.
+    pub minted_by: Option<CallerName>,
     /// What its holder may do.
     pub rights: Rights,
     /// What decides about its use.
@@ -106,8 +111,8 @@ impl Store {
         let number = self.newest_token.load(Ordering::Relaxed) + 1;
         sqlx::query(
             "INSERT INTO tokens (id, hash, boot_id, source, uuid, kind, idx, name, requestor, policy, created, \
-             redeem_by, expires, read_only, force, idle, longest, number) \
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+             redeem_by, expires, read_only, force, idle, longest, number, minted_by) \
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )
         .bind(token.id.to_string())
         .bind(token.hash.0.as_slice())
@@ -127,6 +132,7 @@ impl Store {
         .bind(token.rights.idle)
         .bind(token.rights.longest)
         .bind(number)
+        .bind(token.minted_by.as_ref().map(CallerName::to_string))
         .execute(&mut *write)
         .await
         .map_err(failed(operation))?;
@@ -208,6 +214,17 @@ impl Store {
         Ok(done.rows_affected() == 1)
     }
 
+    /// Whether there is a token of this id that this caller had made.
+    pub async fn is_minted_by(&self, id: TokenId, caller: &CallerName) -> Result<bool, Error> {
+        let row = sqlx::query("SELECT 1 FROM tokens WHERE id = ? AND minted_by = ?")
+            .bind(id.to_string())
+            .bind(caller.to_string())
+            .fetch_optional(&self.readers)
+            .await
+            .map_err(failed("looking for who had a token made"))?;
+        Ok(row.is_some())
+    }
+
     /// The token with which a client may continue this session, whether it is connected now or not.
     pub async fn token_to_continue(&self, session: SessionId, now: UnixTime) -> Result<Option<TokenId>, Error> {
         let row = sqlx::query(
@@ -245,6 +262,7 @@ pub(super) fn record(row: &SqliteRow) -> Result<TokenRecord, Error> {
         console: console(row)?,
         name: parsed(row, "name")?,
         requestor: parsed_option(row, "requestor")?,
+        minted_by: parsed_option(row, "minted_by")?,
         rights: Rights {
             read_only: value(row, "read_only")?,
             force: value(row, "force")?,

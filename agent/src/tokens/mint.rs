@@ -9,6 +9,7 @@ use porthole_shared::token::{Claims, SigningKeyError, Token};
 
 use super::rights::within;
 use super::{Policy, Rights, RightsWanted, Tokens};
+use crate::callers::CallerName;
 use crate::consoles::{self, Owner, OwnerState};
 use crate::store::{self, NewToken};
 
@@ -31,6 +32,8 @@ pub struct MintRequest {
     pub rights: RightsWanted,
     /// Who asks, for the record.
     pub requestor: Option<Requestor>,
+    /// Which caller of the API wants it.
+    pub minted_by: Option<CallerName>,
 }
 
 /// A new token.
@@ -218,13 +221,14 @@ impl Tokens {
         let claims =
             Claims { node: self.0.node.clone(), kind: console.kind, jti: id, iat: now, redeem_by, exp: expires };
         let token = self.0.keys.sign(&claims)?;
-        let (name, requestor) = (owner.name, request.requestor);
+        let (name, requestor, minted_by) = (owner.name, request.requestor, request.minted_by);
         let row = NewToken {
             id,
             hash: token.hash(),
             console,
             name: name.clone(),
             requestor,
+            minted_by,
             policy,
             rights,
             created: now,

@@ -19,15 +19,16 @@ use porthole_shared::lifecycle::chain;
 use porthole_shared::names::EdgeName;
 use porthole_shared::reason::Reason;
 use porthole_shared::tunnel::{ClientFacts, ConsoleRequest, WebSocketKey};
+use serde_json::json;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 use tokio_rustls::server::TlsStream;
 
 use super::listener::Link;
 use super::routes::malformed;
-use super::throttle::Throttle;
 use crate::consoles::open::{ConsoleStream, open};
 use crate::sessions::Connection;
+use crate::throttle::Throttle;
 use crate::tokens::Examined;
 use crate::websocket::{Inbound, Relay, accept};
 
@@ -54,11 +55,18 @@ pub(super) async fn connect(
 
     let services = &server.services;
     let client = &wanted.presented.client;
+    let feed = services.sessions.feed();
     let token = services.tokens.examine(&wanted.presented).await.inspect_err(|reason| {
+        feed.tell_refusal(None, json!({ "client_address": client.address, "edge": edge, "reason": reason }));
         tracing::debug!(%edge, client = %client.address, %reason, "a token was refused");
     })?;
     let refused = |reason: Reason, error: Option<String>| {
         tell_of_refusal(&server.complaints.console, &token, client, reason, error.as_deref());
+        let data = json!({
+            "token_id": token.id(), "console": token.console(), "name": token.name(), "requestor": token.requestor(),
+            "client_address": client.address, "edge": edge, "reason": reason,
+        });
+        feed.tell_refusal(token.minted_by().cloned(), data);
         reason
     };
     let place = services.sessions.reserve(&token, client, edge).map_err(|reason| refused(reason, None))?;

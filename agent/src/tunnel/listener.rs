@@ -4,7 +4,7 @@
 //! draw out happens in a task of that peer's connection.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,9 +16,8 @@ use porthole_shared::lifecycle::chain;
 use porthole_shared::names::EdgeName;
 use porthole_shared::tls::NotAnEdge;
 use rustls::pki_types::CertificateDer;
-use socket2::SockRef;
 use tokio::io::AsyncWriteExt as _;
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::server::TlsStream;
@@ -35,27 +34,8 @@ const MAX_FIELDS: usize = 32;
 /// How long a connection may be silent between two requests, and a request's head be under way.
 const HEAD_PATIENCE: Duration = Duration::from_secs(30);
 
-/// How many connections the kernel holds that were not accepted yet.
-const BACKLOG: u32 = 1024;
-
 /// How long to wait when the system has no descriptor or memory for a connection: others may end meanwhile.
 const OUT_OF_RESOURCES: Duration = Duration::from_millis(100);
-
-/// Listens on `address`, one of `all`.
-pub(super) fn bind(address: SocketAddr, all: &[SocketAddr]) -> io::Result<TcpListener> {
-    let socket = if address.is_ipv6() {
-        let socket = TcpSocket::new_v6()?;
-        // Said here, because otherwise the host's settings decide what `[::]` means.
-        let ipv4_too = !all.iter().any(|other| other.is_ipv4() && other.port() == address.port());
-        SockRef::from(&socket).set_only_v6(!ipv4_too)?;
-        socket
-    } else {
-        TcpSocket::new_v4()?
-    };
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    socket.listen(BACKLOG)
-}
 
 /// Accepts for as long as it is polled.
 pub(super) async fn accept(server: Arc<Server>, listener: TcpListener) {
@@ -100,7 +80,7 @@ impl Link {
         if let Err(error) = &admitted
             && let Some(others) = self.server.complaints.not_an_edge.pass()
         {
-            tracing::warn!(from = %canonical(self.from), %error, others, "refused a peer");
+            tracing::warn!(from = %tcp::canonical(self.from), %error, others, "refused a peer");
         }
         admitted
     }
@@ -114,7 +94,7 @@ async fn serve(server: Arc<Server>, stream: TcpStream, from: SocketAddr, place: 
         let link = Arc::new(Link { server: Arc::clone(&server), from, certificate, _place: place });
         match link.edge() {
             Ok(edge) => {
-                tracing::debug!(%edge, from = %canonical(from), "an edge has connected");
+                tracing::debug!(%edge, from = %tcp::canonical(from), "an edge has connected");
                 speak_http(&link, tls).await;
             }
             // It is told by a close_notify that this is no accident.
@@ -143,7 +123,7 @@ async fn handshake(server: &Server, stream: TcpStream, from: SocketAddr) -> Opti
     };
     server.instruments.not_shaken();
     if let Some(others) = server.complaints.handshake.pass() {
-        tracing::warn!(from = %canonical(from), error = failure, others, "a TLS handshake failed");
+        tracing::warn!(from = %tcp::canonical(from), error = failure, others, "a TLS handshake failed");
     }
     None
 }
@@ -171,12 +151,6 @@ async fn speak_http(link: &Arc<Link>, tls: TlsStream<TcpStream>) {
         }
     };
     if let Err(error) = outcome {
-        tracing::debug!(from = %canonical(link.from), error = chain(&error), "an edge's connection failed");
+        tracing::debug!(from = %tcp::canonical(link.from), error = chain(&error), "an edge's connection failed");
     }
-}
-
-/// An IPv4 address as one, also where it came in by an IPv6 socket.
-fn canonical(address: SocketAddr) -> SocketAddr {
-    let ip: IpAddr = address.ip().to_canonical();
-    SocketAddr::new(ip, address.port())
 }

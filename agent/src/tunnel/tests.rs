@@ -165,6 +165,7 @@ impl Agent {
             grace: None,
             rights: RightsWanted::default(),
             requestor: None,
+            minted_by: None,
         };
         self.services.tokens.mint(request).await.unwrap().token
     }

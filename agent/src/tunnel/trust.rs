@@ -65,6 +65,12 @@ impl Trust {
         self.0.policy.store(Arc::new(policy));
     }
 
+    /// Whether a DNS name is that of an edge, be it listed or denied.
+    pub fn names_an_edge(&self, dns: &str) -> bool {
+        let policy = self.0.policy.load();
+        policy.dns_names.iter().chain(&policy.denied).any(|edge| edge.as_str() == dns)
+    }
+
     pub(super) fn acceptor(&self) -> TlsAcceptor {
         TlsAcceptor::from(Arc::clone(&self.0.current.load().tls))
     }

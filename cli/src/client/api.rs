@@ -3,7 +3,7 @@
 //! Words that are only shown (states, kinds, sources) stay text here: a word of a later agent is shown as it is.
 //! Unknown fields are passed over.
 
-use porthole_shared::names::{ConsoleKind, ConsoleName, Requestor};
+use porthole_shared::names::{ApiTokenName, ConsoleKind, ConsoleName, Requestor};
 use serde::{Deserialize, Serialize};
 
 /// `GET`: what this node has.
@@ -14,6 +14,8 @@ pub(crate) const TOKENS: &str = "/v1/tokens";
 pub(crate) const SESSIONS: &str = "/v1/sessions";
 /// `POST`: signs with a new key from now on.
 pub(crate) const ROTATE: &str = "/v1/signing-keys/rotate";
+/// `GET`: API tokens; `POST`: makes one. With `/ID`, `DELETE`: withdraws one.
+pub(crate) const API_TOKENS: &str = "/v1/api-tokens";
 /// `GET`: how the agent is.
 pub(crate) const STATUS: &str = "/v1/status";
 
@@ -32,6 +34,9 @@ pub(crate) struct Problem {
     /// The code of a reason, or a word of the API's.
     #[serde(default)]
     pub(crate) code: String,
+    /// The role that it takes.
+    #[serde(default)]
+    pub(crate) needed_role: Option<String>,
 }
 
 /// The answer of [`CONSOLES`].
@@ -247,4 +252,61 @@ pub(crate) struct Status {
     /// Until when the tunnel's certificate is valid.
     #[serde(default)]
     pub(crate) certificate_expires: Option<String>,
+}
+
+/// The answer of [`API_TOKENS`].
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct ApiTokens {
+    /// All, expired ones included.
+    pub(crate) api_tokens: Vec<ApiToken>,
+}
+
+/// An API token.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct ApiToken {
+    /// Its id.
+    pub(crate) id: String,
+    /// Who uses it.
+    pub(crate) name: String,
+    /// What it allows.
+    pub(crate) role: String,
+    /// When it was made.
+    pub(crate) created: String,
+    /// Until when it is good.
+    #[serde(default)]
+    pub(crate) expires: Option<String>,
+    /// When it was last used, about.
+    #[serde(default)]
+    pub(crate) last_used: Option<String>,
+}
+
+/// The body of a `POST` to [`API_TOKENS`].
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct NewApiToken<'a> {
+    /// Who will use it.
+    pub(crate) name: &'a ApiTokenName,
+    /// What it will allow.
+    pub(crate) role: Role,
+    /// For how many seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) expires_in: Option<i64>,
+}
+
+/// What a caller is trusted with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Role {
+    /// Everything
+    Admin,
+    /// Sees all, makes links, ends sessions; neither keys nor API tokens
+    Operator,
+    /// Makes links; sees and ends its own
+    Minter,
+}
+
+/// The answer to it.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct ApiTokenMade {
+    /// Its text.
+    pub(crate) token: String,
 }

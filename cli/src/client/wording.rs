@@ -6,17 +6,19 @@ use http::StatusCode;
 use porthole_shared::lifecycle::chain;
 use porthole_shared::reason::Reason;
 
-use super::ClientError;
 use super::api::Problem;
+use super::{ClientError, Place, PlaceError};
 use crate::failure::{Exit, Failure};
 use crate::output::visible;
 
 impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
         match &error {
-            ClientError::Connect { socket, source } => {
+            ClientError::Connect { place, source } if matches!(**place, Place::Network(_)) => {
+                unreachable(&error, source)
+            }
+            ClientError::Connect { place: socket, source } => {
                 let failure = Self::new(Exit::Unreachable, chain(&error));
-                let socket = socket.display();
                 #[expect(clippy::wildcard_enum_match_arm, reason = "the system's other errors get the same advice")]
                 match source.kind() {
                     io::ErrorKind::NotFound => failure
@@ -31,8 +33,8 @@ impl From<ClientError> for Failure {
             }
             ClientError::TimedOut { .. } => Self::new(Exit::Unreachable, chain(&error))
                 .next("It may be busy or stuck: journalctl -u porthole-agent. To wait longer: --timeout 1m"),
-            ClientError::Broken { socket, .. } => Self::new(Exit::Unreachable, chain(&error))
-                .next(format!("It closed the connection, or {} is not its socket.", socket.display()))
+            ClientError::Broken { place, .. } => Self::new(Exit::Unreachable, chain(&error))
+                .next(format!("It closed the connection, or {place} is not where its API is."))
                 .next("Its log may say why: journalctl -u porthole-agent"),
             ClientError::Nonsense { .. } | ClientError::TooLong => Self::new(Exit::Internal, chain(&error))
                 .next("Are `porthole` and `porthole-agent` of the same release? porthole --version"),
@@ -40,6 +42,27 @@ impl From<ClientError> for Failure {
             ClientError::Refused(problem) => refusal(problem),
         }
     }
+}
+
+impl From<PlaceError> for Failure {
+    fn from(error: PlaceError) -> Self {
+        Self::new(Exit::Refused, chain(&error)).next("How an agent on another host is reached: porthole --help")
+    }
+}
+
+/// Why an agent on the network was not reached.
+fn unreachable(error: &ClientError, source: &io::Error) -> Failure {
+    let failure = Failure::new(Exit::Unreachable, chain(error));
+    if source.kind() == io::ErrorKind::ConnectionRefused {
+        return failure.next("Nobody listens there: is the agent running, and is the address in its [api] listen?");
+    }
+    let by_tls = source.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<rustls::Error>);
+    if by_tls {
+        return failure
+            .next("Is --ca what the agent's certificate chains to, and is the host of --url a name in it?")
+            .next("If the agent refused your certificate, its log says why: journalctl -u porthole-agent");
+    }
+    failure
 }
 
 fn refusal(problem: &Problem) -> Failure {
@@ -57,6 +80,10 @@ fn refusal(problem: &Problem) -> Failure {
     failure.code = Some(visible(&problem.code)).filter(|code| !code.is_empty());
     match reason.and_then(|reason| advice(reason, problem.detail.is_empty())) {
         Some(advice) => failure.next(advice),
+        None if problem.status == StatusCode::UNAUTHORIZED.as_u16() => failure
+            .next("Have a token made on the agent's host (porthole api-token create), and give it by --token-file."),
+        // Who is admitted in another role is told which it takes; more than that, only an admin can do.
+        None if problem.needed_role.is_some() => failure,
         None if problem.status == StatusCode::FORBIDDEN.as_u16() => failure.next(permission("the agent's socket")),
         None => failure,
     }
@@ -85,9 +112,11 @@ fn permission(socket: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::Arc;
 
     fn problem(code: &str, title: &str, detail: &str) -> Problem {
-        Problem { status: 409, title: title.to_owned(), detail: detail.to_owned(), code: code.to_owned() }
+        let (title, detail, code) = (title.to_owned(), detail.to_owned(), code.to_owned());
+        Problem { status: 409, title, detail, code, needed_role: None }
     }
 
     #[test]
@@ -119,7 +148,8 @@ mod tests {
     #[test]
     fn who_may_not_connect_is_told_who_may() {
         let source = io::ErrorKind::PermissionDenied.into();
-        let failure = Failure::from(ClientError::Connect { socket: "/run/a.sock".into(), source });
+        let failure =
+            Failure::from(ClientError::Connect { place: Arc::new(Place::Socket("/run/a.sock".into())), source });
         assert_eq!(failure.exit, Exit::Unreachable);
         assert!(failure.to_text().contains("ls -l /run/a.sock") && failure.to_text().contains("[api] group"));
     }

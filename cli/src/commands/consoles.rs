@@ -7,7 +7,7 @@ use crate::output::{Cell, Output, Table, Tone};
 
 /// Lists them.
 pub(super) fn run(agent: &Agent, output: Output) -> Result<(), Failure> {
-    let answer = agent.read::<Consoles>(CONSOLES)?;
+    let answer = agent.list::<Consoles>(CONSOLES, "consoles")?;
     let mut table = Table::new(["NAME", "STATE", "CONSOLES", "SOURCE", "UUID"]);
     for console in &answer.parsed.consoles {
         let state = Cell::toned(&console.state, if console.state == "running" { Tone::Good } else { Tone::Plain });

@@ -82,7 +82,8 @@ pub(super) fn run(arguments: &Arguments, agent: &Agent, output: Output) -> Resul
 fn list(of: &Of, agent: &Agent, output: Output) -> Result<(), Failure> {
     let client = of.client.map(|client| client.to_string());
     let [console, requestor] = of.which.pairs();
-    let answer = agent.read::<Sessions>(&query(SESSIONS, &[console, requestor, ("client", client.as_deref())]))?;
+    let answer =
+        agent.list::<Sessions>(&query(SESSIONS, &[console, requestor, ("client", client.as_deref())]), "sessions")?;
     let mut table = Table::new([
         "ID",
         "CONSOLE",

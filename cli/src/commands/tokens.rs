@@ -50,8 +50,8 @@ struct List {
     #[arg(long, value_name = "COUNT", default_value_t = 100)]
     limit: u32,
     /// Those behind this one: `next` of an earlier list
-    #[arg(long, value_name = "ID")]
-    after: Option<TokenId>,
+    #[arg(long, value_name = "PLACE")]
+    after: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -93,7 +93,7 @@ pub(super) fn run(arguments: &Arguments, agent: &Agent, output: Output) -> Resul
 }
 
 fn list(List { which, all, limit, after }: &List, agent: &Agent, output: Output) -> Result<(), Failure> {
-    let (limit, after) = (limit.to_string(), after.map(|id| id.to_string()));
+    let limit = limit.to_string();
     let [console, requestor] = which.pairs();
     let all = ("all", all.then_some("true"));
     let path = query(TOKENS, &[console, requestor, all, ("limit", Some(&limit)), ("after", after.as_deref())]);

@@ -96,7 +96,7 @@ fn advise(failure: Failure, asked: &ConsoleName, agent: &Agent) -> Failure {
     if !failure.code.as_deref().is_some_and(about_the_name) {
         return failure;
     }
-    let Ok(answer) = agent.read::<Consoles>(CONSOLES) else { return failure };
+    let Ok(answer) = agent.list::<Consoles>(CONSOLES, "consoles") else { return failure };
     let consoles = answer.parsed.consoles;
     let same: Vec<&Console> = consoles.iter().filter(|console| console.name == asked.as_str()).collect();
     if same.len() > 1 {

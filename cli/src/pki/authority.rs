@@ -204,7 +204,7 @@ fn leaf_params(order: &Order<'_>, term: Term) -> Result<CertificateParams, Issue
     let usage = match order.purpose {
         Purpose::Authority => return Err(IssueError::NotAuthority("it would sign another CA")),
         Purpose::Agent(_) | Purpose::Public => ExtendedKeyUsagePurpose::ServerAuth,
-        Purpose::Edge(_) => ExtendedKeyUsagePurpose::ClientAuth,
+        Purpose::Edge(_) | Purpose::Client(_) => ExtendedKeyUsagePurpose::ClientAuth,
     };
     let common_name = order.purpose.name().map(str::to_owned).or_else(|| order.names.first().map(ToString::to_string));
     let mut params = CertificateParams::default();

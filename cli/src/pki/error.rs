@@ -86,6 +86,7 @@ impl PkiError {
                     Purpose::Authority => "init".to_owned(),
                     Purpose::Agent(node) => format!("agent --node {node} --san ADDRESS"),
                     Purpose::Edge(name) => format!("edge --name {name}"),
+                    Purpose::Client(name) => format!("client --name {name}"),
                     Purpose::Public => "public --san NAME".to_owned(),
                 };
                 refused().next(type_in("To make one", &make)).next(type_in("To see what there is", "show"))

@@ -4,6 +4,7 @@
 //! DIR/ca.pem ca.key            the CA
 //! DIR/agents/NODE/             cert.pem key.pem ca.pem
 //! DIR/edges/NAME/              cert.pem key.pem ca.pem
+//! DIR/clients/NAME/            cert.pem key.pem ca.pem
 //! DIR/public/                  cert.pem key.pem
 //! DIR/.lock                    held by whoever writes
 //! DIR/.new-…/                  files being made; swept by the next who writes

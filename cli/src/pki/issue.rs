@@ -143,7 +143,7 @@ impl<C: Clock> Workshop<C> {
 /// The folders of leaves, relative to the folder of everything.
 pub(super) fn leaf_folders(root: &Path) -> Result<Vec<PathBuf>, FolderError> {
     let mut found = Vec::new();
-    for sort in ["agents", "edges"] {
+    for sort in ["agents", "clients", "edges"] {
         let path = root.join(sort);
         let listing = |source| FolderError::Io { what: "list", path: path.clone(), source };
         let entries = match fs::read_dir(&path) {
@@ -168,13 +168,14 @@ fn sign(authority: Option<&Authority>, order: &Order<'_>, key: &KeyPair, now: Un
     }
 }
 
-/// An agent's certificate carries the node's name as a DNS name too. No name stands twice.
+/// An agent's certificate carries the node's name as a DNS name too, and a client's has no other. No name stands twice.
 fn with_own_name(purpose: &Purpose, names: Vec<SubjectName>) -> Result<Vec<SubjectName>, PkiError> {
     let own = match purpose {
         Purpose::Agent(node) => match node.as_str().parse() {
             Ok(SubjectName::Dns(name)) => Some(SubjectName::Dns(name)),
             Ok(SubjectName::Address(_)) | Err(_) => return Err(PkiError::NodeName(node.to_string())),
         },
+        Purpose::Client(client) => Some(SubjectName::Dns(client.to_string())),
         Purpose::Authority | Purpose::Edge(_) | Purpose::Public => None,
     };
     let mut all: Vec<SubjectName> = Vec::new();

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use porthole_shared::names::{EdgeName, NodeName};
+use porthole_shared::names::{ClientName, EdgeName, NodeName};
 use porthole_shared::tls::Role;
 use rustls::pki_types::ServerName;
 
@@ -18,6 +18,8 @@ pub(crate) enum Purpose {
     Agent(NodeName),
     /// The client side of an edge's tunnels.
     Edge(EdgeName),
+    /// A client of agents' APIs.
+    Client(ClientName),
     /// What browsers see of an edge on trial: signed by itself, apart from the CA.
     Public,
 }
@@ -29,6 +31,7 @@ impl Purpose {
             Self::Authority => "ca",
             Self::Agent(_) => "agent",
             Self::Edge(_) => "edge",
+            Self::Client(_) => "client",
             Self::Public => "public",
         }
     }
@@ -38,6 +41,7 @@ impl Purpose {
         match self {
             Self::Agent(node) => Some(node.as_str()),
             Self::Edge(edge) => Some(edge.as_str()),
+            Self::Client(client) => Some(client.as_str()),
             Self::Authority | Self::Public => None,
         }
     }
@@ -52,7 +56,7 @@ impl Purpose {
         match self {
             Self::Agent(node) => Some(Role::Agent(node.clone())),
             Self::Edge(edge) => Some(Role::Edge(edge.clone())),
-            Self::Authority | Self::Public => None,
+            Self::Authority | Self::Client(_) | Self::Public => None,
         }
     }
 
@@ -60,7 +64,7 @@ impl Purpose {
     pub(crate) const fn default_days(&self) -> u32 {
         match self {
             Self::Authority => 3650,
-            Self::Agent(_) | Self::Edge(_) => 365,
+            Self::Agent(_) | Self::Edge(_) | Self::Client(_) => 365,
             Self::Public => 397,
         }
     }
@@ -71,6 +75,7 @@ impl Purpose {
             Self::Authority => PathBuf::new(),
             Self::Agent(node) => PathBuf::from("agents").join(node.as_str()),
             Self::Edge(edge) => PathBuf::from("edges").join(edge.as_str()),
+            Self::Client(client) => PathBuf::from("clients").join(client.as_str()),
             Self::Public => PathBuf::from("public"),
         }
     }
@@ -83,6 +88,7 @@ impl fmt::Display for Purpose {
             Self::Authority => f.write_str("the CA"),
             Self::Agent(node) => write!(f, "the agent of {node}"),
             Self::Edge(edge) => write!(f, "the edge {edge}"),
+            Self::Client(client) => write!(f, "the client {client}"),
             Self::Public => f.write_str("an edge's public side"),
         }
     }

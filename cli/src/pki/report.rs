@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use porthole_shared::names::{EdgeName, NodeName};
+use porthole_shared::names::{ClientName, EdgeName, NodeName};
 use serde_json::{Value, json};
 
 use super::authority::Term;
@@ -65,6 +65,7 @@ impl Written {
             Purpose::Authority => self.authority_advice(),
             Purpose::Agent(node) => self.agent_advice(node),
             Purpose::Edge(edge) => self.edge_advice(edge),
+            Purpose::Client(client) => self.client_advice(client),
             Purpose::Public => self.public_advice(),
         });
         text
@@ -73,14 +74,16 @@ impl Written {
     fn certificate(&self) -> PathBuf {
         match self.purpose {
             Purpose::Authority => self.root.join(AUTHORITY),
-            Purpose::Agent(_) | Purpose::Edge(_) | Purpose::Public => self.folder().join(CERTIFICATE),
+            Purpose::Agent(_) | Purpose::Edge(_) | Purpose::Client(_) | Purpose::Public => {
+                self.folder().join(CERTIFICATE)
+            }
         }
     }
 
     fn key(&self) -> PathBuf {
         match self.purpose {
             Purpose::Authority => self.root.join(AUTHORITY_KEY),
-            Purpose::Agent(_) | Purpose::Edge(_) | Purpose::Public => self.folder().join(KEY),
+            Purpose::Agent(_) | Purpose::Edge(_) | Purpose::Client(_) | Purpose::Public => self.folder().join(KEY),
         }
     }
 
@@ -139,6 +142,21 @@ impl Written {
         format!(
             "{copy}\nIn its edge.toml:\n\n{toml}\nThis is not what browsers see: [public] tls wants a certificate of a public \
              CA, or, for a trial,\none of `porthole pki public`.\n"
+        )
+    }
+
+    fn client_advice(&self, client: &ClientName) -> String {
+        let copy = format!(
+            "Give these files to {client}, readable by its user only. It reaches an agent's API as\n\n  \
+             curl --cacert {AUTHORITY} --cert {CERTIFICATE} --key {KEY} https://HOST:6092/v1/status\n"
+        );
+        if self.renewed {
+            return copy;
+        }
+        let toml = format!("[[api.client]]\nname = \"{client}\"\nrole = \"minter\"\n");
+        format!(
+            "{copy}\nIn each agent.toml, with [api] listen, and the role that it shall have:\n\n{}",
+            indented(&toml)
         )
     }
 

@@ -260,7 +260,10 @@ fn an_agent_that_does_not_answer_is_not_waited_for() {
     let half = Stub::always(Reply::Raw(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n{".to_vec()));
     half.run(&["status"]).failed(3).saying(&["journalctl"]);
     Stub::always(Reply::Raw(Vec::new())).run(&["status"]).failed(3).saying(&["closed the connection"]);
-    Stub::always(Reply::Raw(b"SSH-2.0-OpenSSH\r\n".to_vec())).run(&["status"]).failed(3).saying(&["not its socket"]);
+    Stub::always(Reply::Raw(b"SSH-2.0-OpenSSH\r\n".to_vec()))
+        .run(&["status"])
+        .failed(3)
+        .saying(&["not where its API is"]);
 }
 
 #[test]

@@ -381,3 +381,20 @@ fn what_there_is_is_shown_with_what_to_do() {
     let within = pki.run(&["show", "--within", "400", "--json"]).ok().json();
     assert_eq!(within["certificates"][1]["state"], "expiring");
 }
+
+#[test]
+fn a_clients_certificate_has_its_name_and_no_role() {
+    let pki = Pki::whole();
+    let text = pki.run(&["client", "--name", "dashboard.example.org"]).ok().stdout;
+    for words in ["[[api.client]]", "name = \"dashboard.example.org\"", "curl --cacert"] {
+        assert!(text.contains(words), "{words:?} is missing in: {text}");
+    }
+    let shown = pki.run(&["show", "--json"]).ok().json();
+    let all = shown["certificates"].as_array().unwrap();
+    let ours = all.iter().find(|one| one.to_string().contains("dashboard.example.org")).unwrap();
+    assert_eq!((&ours["roles"], &ours["state"]), (&serde_json::json!([]), &serde_json::json!("valid")), "{ours}");
+    pki.run(&["client", "--name", "dashboard.example.org"]).failed(1).saying(&["renew client dashboard.example.org"]);
+    let renewed = pki.run(&["renew", "client", "dashboard.example.org"]).ok().stdout;
+    assert!(!renewed.contains("[[api.client]]"), "{renewed}");
+    pki.run(&["renew", "client", "nobody"]).failed(1).saying(&["client --name nobody"]);
+}

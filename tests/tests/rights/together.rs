@@ -50,5 +50,5 @@ async fn links_and_sessions_are_ended_by_console_or_requestor() {
 
     let all = porthole(agent, &["tokens", "list", "--all"]).await;
     assert!(all["tokens"].as_array().unwrap().iter().all(|token| token["void_reason"] == "revoked"), "{all}");
-    assert_eq!(porthole(agent, &["tokens", "list"]).await, json!({"tokens": [], "next": null}));
+    assert_eq!(porthole(agent, &["tokens", "list"]).await, json!({"tokens": []}));
 }

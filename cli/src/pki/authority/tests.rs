@@ -31,7 +31,8 @@ fn each_certificate_may_do_its_own_part_only() {
     let usage = ca.key_usage().unwrap().unwrap().value;
     assert!(usage.key_cert_sign() && usage.crl_sign() && !usage.digital_signature());
 
-    for (purpose, server) in [(agent("n1"), true), (Purpose::Edge("e1".parse().unwrap()), false)] {
+    let (edge, client) = (Purpose::Edge("e1".parse().unwrap()), Purpose::Client("c.example.org".parse().unwrap()));
+    for (purpose, server) in [(agent("n1"), true), (edge, false), (client, false)] {
         let leaf = der(&sign(&authority, &purpose, 1, NOW).unwrap().certificate);
         let (_, leaf) = X509Certificate::from_der(&leaf).unwrap();
         let extended = leaf.extended_key_usage().unwrap().unwrap().value;

@@ -8,7 +8,7 @@ const PERIOD: Duration = Duration::from_secs(10);
 
 /// Lets one line through in each period, and counts the others.
 #[derive(Debug, Default)]
-pub(super) struct Throttle(Mutex<State>);
+pub(crate) struct Throttle(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -18,7 +18,7 @@ struct State {
 
 impl Throttle {
     /// May a line be written now? Then with the number of those that were not, since the last one.
-    pub(super) fn pass(&self) -> Option<u64> {
+    pub(crate) fn pass(&self) -> Option<u64> {
         self.pass_at(Instant::now())
     }
 

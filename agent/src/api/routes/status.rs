@@ -1,0 +1,82 @@
+//! `/v1/status`, `/v1/signing-keys`: the agent itself.
+
+use axum::Json;
+use axum::extract::State;
+use porthole_shared::names::{NodeId, NodeName};
+use porthole_shared::token::KeyId;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::api::problem::Problem;
+use crate::api::{Api, schema};
+use crate::hypervisor::LinkState;
+
+/// How the agent is.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::api) struct Status {
+    #[schema(value_type = String)]
+    node: NodeName,
+    /// What tokens call the node.
+    #[schema(value_type = String)]
+    id: NodeId,
+    /// The agent's release.
+    version: &'static str,
+    /// `connected`, `connecting` or `disabled`.
+    libvirt: &'static str,
+    /// Why libvirt is not connected.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    libvirt_error: Option<String>,
+    /// How many are live.
+    sessions: usize,
+    /// The key that tokens are signed with.
+    #[schema(value_type = String)]
+    signing_key: KeyId,
+    /// Until when the tunnel's certificate is valid.
+    #[schema(schema_with = schema::time)]
+    certificate_expires: String,
+}
+
+/// Show how the agent is
+#[utoipa::path(
+    get, path = "/v1/status", operation_id = "show_status", tag = "agent",
+    responses((status = 200, description = "How the agent is.", body = Status))
+)]
+pub(in crate::api) async fn show(State(api): State<Api>) -> Json<Status> {
+    let link = api.consoles.hypervisor().status().borrow().clone();
+    let libvirt_error = match &link {
+        LinkState::Connecting { last_error, .. } => last_error.clone(),
+        LinkState::Disabled | LinkState::Connected { .. } => None,
+    };
+    Json(Status {
+        certificate_expires: api.trust.certificate_expires().to_rfc3339(),
+        node: api.node,
+        id: api.id,
+        version: env!("CARGO_PKG_VERSION"),
+        libvirt: link.as_str(),
+        libvirt_error,
+        sessions: api.sessions.len(),
+        signing_key: api.tokens.keys().current(),
+    })
+}
+
+/// The key that signs from now on.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::api) struct Rotated {
+    #[schema(value_type = String)]
+    kid: KeyId,
+}
+
+/// Sign with the next key from now on
+///
+/// Tokens of before stay good. The agent does this by itself every `[tokens] key_rotation`.
+#[utoipa::path(
+    post, path = "/v1/signing-keys/rotate", operation_id = "rotate_signing_keys", tag = "agent",
+    responses((status = 200, description = "Done.", body = Rotated),
+              (status = 409, description = "There are so many keys that tokens may still be signed with that there \
+                                            cannot be another.",
+               body = Problem, content_type = "application/problem+json"))
+)]
+pub(in crate::api) async fn rotate(State(api): State<Api>) -> Result<Json<Rotated>, Problem> {
+    Ok(Json(Rotated { kid: api.tokens.rotate_keys().await? }))
+}

@@ -1,0 +1,187 @@
+//! `POST /v1/tokens`.
+
+use std::time::Duration as StdDuration;
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse as _, Response};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use porthole_shared::config::Duration;
+use porthole_shared::names::{ConsoleId, ConsoleKind, ConsoleName, Requestor, TokenId};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::api::admission::Rights;
+use crate::api::extract::Body;
+use crate::api::idempotency::{self, Turn};
+use crate::api::problem::Problem;
+use crate::api::routes::to_its_end;
+use crate::api::{Api, schema};
+use crate::tokens::{MintRequest, Minted, Policy, RightsWanted};
+
+/// A token that is wanted.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::api) struct TokenWanted {
+    /// The console's owner, by name or UUID.
+    #[schema(example = "web-01")]
+    console: String,
+    /// Which kind; VNC of a domain and the only one of an external console, if not given.
+    #[schema(schema_with = schema::asked_kind)]
+    kind: Option<ConsoleKind>,
+    /// Which one of that kind, from 0.
+    #[serde(default)]
+    index: u8,
+    /// Of whom the link is; as configured, if not given.
+    #[schema(schema_with = schema::asked_policy)]
+    policy: Option<Policy>,
+    /// For how many seconds the link waits for its first use; as configured, if not given.
+    #[schema(minimum = 1)]
+    ttl: Option<u64>,
+    /// For how many seconds after its longest session it is still known; as configured, if not given.
+    grace: Option<u64>,
+    /// To watch only: the agent keeps all input from the console.
+    #[serde(default)]
+    read_only: bool,
+    /// To take over a console that admits one viewer and has one.
+    #[serde(default)]
+    force: bool,
+    /// To have the session recorded, which no agent of this release can: asking for it is refused.
+    #[serde(default)]
+    record: bool,
+    /// After so many seconds without input its session ends; as configured, if not given.
+    #[schema(minimum = 1)]
+    idle: Option<u64>,
+    /// After so many seconds its session ends; as configured, if not given.
+    #[schema(minimum = 1)]
+    longest: Option<u64>,
+    /// Who asks, for the record.
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 255)]
+    requestor: Option<Requestor>,
+}
+
+/// A new token. Without `Debug`: it holds the token twice.
+#[derive(Clone, Serialize, ToSchema)]
+pub(in crate::api) struct TokenView {
+    /// The link.
+    #[schema(format = "uri")]
+    url: String,
+    /// The token in it.
+    token: String,
+    #[schema(schema_with = schema::uuid)]
+    id: TokenId,
+    console: TokenConsole,
+    #[schema(schema_with = schema::kind)]
+    kind: ConsoleKind,
+    #[schema(schema_with = schema::policy)]
+    policy: Policy,
+    read_only: bool,
+    force: bool,
+    /// After so many seconds without input its session ends.
+    idle: Option<i64>,
+    /// After so many seconds its session ends; as configured, if not there.
+    longest: Option<i64>,
+    /// Until when the link may be used for the first time.
+    #[schema(schema_with = schema::time)]
+    redeem_by: String,
+    /// Until when it may be used at all.
+    #[schema(schema_with = schema::time)]
+    expires: String,
+}
+
+/// What a token is for.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub(super) struct TokenConsole {
+    #[serde(flatten)]
+    #[schema(inline, value_type = schema::ConsoleIdView)]
+    pub(super) id: ConsoleId,
+    #[schema(value_type = String)]
+    pub(super) name: ConsoleName,
+}
+
+/// Make a token, and the URL that opens its console
+///
+/// With `Idempotency-Key`, asking again with the same key and body gives the same answer for five minutes (or until
+/// `redeem_by`, if that is sooner), with `Idempotency-Replayed: true`. For the rest of a day it is refused as
+/// `idempotency_key_reused` with the token's id, because the token's text is not kept. Keys are each caller's own, and are
+/// forgotten when the agent restarts.
+#[utoipa::path(
+    post, path = "/v1/tokens", operation_id = "mint_token", tag = "tokens", request_body = TokenWanted,
+    params(("Idempotency-Key" = Option<String>, Header, description = "Makes it safe to ask again.", min_length = 1,
+            max_length = 255)),
+    responses(
+        (status = 201, description = "Made. Whoever has the link has the console.", body = TokenView,
+         headers(("Idempotency-Replayed" = Option<String>, description = "`true` where this is an earlier answer again"))),
+        (status = 404, description = "There is no such console.", body = Problem,
+         content_type = "application/problem+json"),
+        (status = 409, description = "Not now: it does not run, it migrates, its name is ambiguous, it has no URL; or the \
+                                      `Idempotency-Key` was used.",
+         body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "The `Idempotency-Key` came with another body before.", body = Problem,
+         content_type = "application/problem+json"),
+        (status = 503, description = "libvirt does not answer.", body = Problem,
+         content_type = "application/problem+json"),
+    )
+)]
+pub(in crate::api) async fn mint(
+    State(api): State<Api>,
+    rights: Rights,
+    headers: HeaderMap,
+    Body { value: wanted, bytes }: Body<TokenWanted>,
+) -> Result<Response, Problem> {
+    let caller = rights.caller.name;
+    let promise = match idempotency::key_of(&headers)? {
+        None => None,
+        Some(key) => match api.minted.turn(&caller, key, &bytes)? {
+            Turn::Again(view) => {
+                let again = [(idempotency::REPLAYED, HeaderValue::from_static("true"))];
+                return Ok((StatusCode::CREATED, again, Json(view)).into_response());
+            }
+            Turn::Do(promise) => Some(promise),
+        },
+    };
+    let request = MintRequest { minted_by: Some(caller), ..wanted.into() };
+    to_its_end(async move {
+        let minted = api.tokens.mint(request).await?;
+        let (id, redeem_by) = (minted.id, minted.redeem_by);
+        let view = TokenView::from(minted);
+        if let Some(promise) = promise {
+            let useful = redeem_by.0.saturating_sub(api.clock.now().0);
+            promise.keep(id, view.clone(), StdDuration::from_secs(useful.try_into().unwrap_or_default()));
+        }
+        Ok((StatusCode::CREATED, Json(view)).into_response())
+    })
+    .await
+}
+
+impl From<TokenWanted> for MintRequest {
+    fn from(wanted: TokenWanted) -> Self {
+        let TokenWanted { console, kind, index, policy, ttl, grace, requestor, .. } = wanted;
+        let TokenWanted { read_only, force, record, idle, longest, .. } = wanted;
+        let length = |seconds: Option<u64>| seconds.map(Duration::from_secs);
+        let rights = RightsWanted { read_only, force, record, idle: length(idle), longest: length(longest) };
+        let (ttl, grace) = (length(ttl), length(grace));
+        Self { console, kind, index, policy, ttl, grace, rights, requestor, minted_by: None }
+    }
+}
+
+impl From<Minted> for TokenView {
+    fn from(minted: Minted) -> Self {
+        let Minted { id, token, url, console, name, policy, rights, redeem_by, expires } = minted;
+        Self {
+            // The two places where the API shows a secret: this is what was asked for.
+            url: url.expose().clone(),
+            token: token.expose().to_owned(),
+            id,
+            kind: console.kind,
+            console: TokenConsole { id: console, name },
+            policy,
+            read_only: rights.read_only,
+            force: rights.force,
+            idle: rights.idle,
+            longest: rights.longest,
+            redeem_by: redeem_by.to_rfc3339(),
+            expires: expires.to_rfc3339(),
+        }
+    }
+}
