@@ -3,7 +3,11 @@
 use porthole_shared::names::ConsoleKind;
 use porthole_shared::reason::Reason;
 use porthole_tests::agent::Mint;
+use porthole_tests::edge::Node;
 use porthole_tests::wait::{PATIENCE, eventually};
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use crate::support::{self, CONSOLE, echo, stack};
 
@@ -102,6 +106,29 @@ async fn mints_sessions_bytes_and_refusals_are_counted_on_both_sides() {
         ("porthole_edge_refusals_total{request=\"console\",reason=\"used\"}", 1),
     ] {
         assert!(grew(edge_then.count(sample), 0.0, is), "{sample} in\n{}", edge_then.text());
+    }
+
+    // An agent that is away, and a client that speaks no TLS.
+    let elsewhere = Node::new("compute-1", "127.0.0.1:1");
+    stack.edge.write_nodes(&[elsewhere]).unwrap();
+    let another = stack.mint(CONSOLE).await;
+    let question = serde_json::json!({ "token": another.token });
+    eventually(PATIENCE, "the edge to dial elsewhere", async || {
+        let answer = stack.edge.inspect(&question).await.unwrap();
+        answer.headers().get("x-porthole-reason").is_some_and(|reason| reason == "agent_unreachable")
+    })
+    .await;
+    assert_eq!(stack.upgrade(&another).send().await.unwrap().refusal(), (502, "agent_unreachable".to_owned()));
+    let mut stranger = TcpStream::connect(stack.edge.address()).await.unwrap();
+    stranger.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+    stranger.read_to_end(&mut Vec::new()).await.unwrap();
+    let now = support::edge(&stack.edge).await;
+    for sample in [
+        "porthole_edge_refusals_total{request=\"console\",reason=\"agent_unreachable\"}",
+        "porthole_edge_agent_dials_failed_total",
+        "porthole_edge_tls_handshakes_failed_total",
+    ] {
+        assert!(now.count(sample) > edge_then.count(sample), "{sample} in\n{}", now.text());
     }
 
     // Strangers' words become no series, and no secret of a link is in any text.
