@@ -29,16 +29,23 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use porthole_shared::clock::Clock;
 use porthole_shared::health::Readiness;
 use porthole_shared::lifecycle::Shutdown;
+use porthole_shared::reload;
 use serde::Serialize;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 pub use self::config::Config;
-pub use self::health::{Health, Parts};
-use crate::metrics::{self, Metrics};
+use self::health::Health;
+use crate::consoles::Consoles;
+use crate::metrics::{self, Metrics, instruments};
+use crate::sessions::Sessions;
+use crate::store::Store;
+use crate::tokens::Tokens;
+use crate::tunnel::Trust;
 
 /// The most connections at once.
 const MAX_CONNECTIONS: usize = 32;
@@ -58,6 +65,29 @@ pub struct BindError {
     source: io::Error,
 }
 
+/// What is told of.
+#[derive(Debug, Clone)]
+pub struct Parts {
+    /// Draining begins with its soft token.
+    pub shutdown: Shutdown,
+    /// libvirt, and whether there are consoles without it.
+    pub consoles: Consoles,
+    /// The database.
+    pub store: Store,
+    /// Mints and redeems.
+    pub tokens: Tokens,
+    /// Who is connected.
+    pub sessions: Sessions,
+    /// What edges are answered.
+    pub tunnel: instruments::Tunnel,
+    /// The certificate.
+    pub trust: Trust,
+    /// The configuration file.
+    pub reloads: reload::Report,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+}
+
 /// Bound, and not serving yet.
 #[derive(Debug)]
 pub struct Admin(TcpListener);
@@ -70,9 +100,10 @@ pub struct Answers {
 }
 
 impl Answers {
-    /// With these.
-    pub fn new(health: Health, metrics: Metrics) -> Self {
-        Self { health: Arc::new(health), metrics: Arc::new(metrics) }
+    /// Of these.
+    pub fn new(parts: Parts) -> Self {
+        let metrics = Arc::new(Metrics::new(&parts));
+        Self { health: Arc::new(Health::new(parts)), metrics }
     }
 
     fn router(self) -> Router {

@@ -9,20 +9,18 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Parser;
-use porthole_agent::admin::{Admin, Answers, Health};
+use porthole_agent::admin::{self, Admin, Answers};
 use porthole_agent::api::{self, Api, Network, Socket};
 use porthole_agent::callers::ApiTokens;
 use porthole_agent::config::Config;
 use porthole_agent::consoles::Consoles;
 use porthole_agent::hypervisor::Hypervisor;
-use porthole_agent::metrics::{self, Metrics};
-use porthole_agent::reload::Running;
+use porthole_agent::reload::{self, Running};
 use porthole_agent::sessions::{self, Sessions};
 use porthole_agent::store::{self, Store};
 use porthole_agent::tokens::{Parts, SigningKeys, Tokens};
 use porthole_agent::tunnel::{Services, Tunnel};
 use porthole_agent::websocket::Pings;
-use porthole_agent::{admin, reload};
 use porthole_shared::clock::{Clock, SystemClock};
 use porthole_shared::lifecycle::{Lifecycle, Outcome};
 use porthole_shared::reload::Followed;
@@ -94,28 +92,18 @@ async fn run(config: Config, file: Followed<Config>, logs: Logs) -> anyhow::Resu
     let services = Services { consoles: consoles.clone(), tokens: tokens.clone(), sessions: sessions.clone(), pings };
     tracing::info!(%node, %id, version = env!("CARGO_PKG_VERSION"), tunnel = ?tunnel.addresses()?,
         api = ?network.addresses()?, admin = %admin.address()?, "ready to serve");
-    let (trust, reloads) = (tunnel.trust().clone(), file.report());
-    let answers = Answers::new(
-        Health::new(admin::Parts {
-            shutdown: shutdown.clone(),
-            consoles: consoles.clone(),
-            store: store.clone(),
-            trust: trust.clone(),
-            sessions: sessions.clone(),
-            reloads: reloads.clone(),
-            clock: Arc::clone(&clock),
-        }),
-        Metrics::new(metrics::Parts {
-            tokens: tokens.clone(),
-            sessions: sessions.clone(),
-            tunnel: tunnel.instruments().clone(),
-            store: store.clone(),
-            hypervisor: hypervisor.clone(),
-            trust: trust.clone(),
-            reloads,
-            clock: Arc::clone(&clock),
-        }),
-    );
+    let trust = tunnel.trust().clone();
+    let answers = Answers::new(admin::Parts {
+        shutdown: shutdown.clone(),
+        consoles: consoles.clone(),
+        store: store.clone(),
+        tokens: tokens.clone(),
+        sessions: sessions.clone(),
+        tunnel: tunnel.instruments().clone(),
+        trust: trust.clone(),
+        reloads: file.report(),
+        clock: Arc::clone(&clock),
+    });
     let running = Running {
         tokens: tokens.clone(),
         sessions: sessions.clone(),

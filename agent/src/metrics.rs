@@ -18,42 +18,15 @@ mod live;
 
 use std::sync::Arc;
 
-use porthole_shared::clock::Clock;
-use porthole_shared::reload;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 use self::live::Live;
-use crate::hypervisor::Hypervisor;
-use crate::sessions::Sessions;
-use crate::store::Store;
-use crate::tokens::Tokens;
-use crate::tunnel::Trust;
+use crate::admin::Parts;
 
 /// The type of the text that [`Metrics::text`] makes.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-
-/// What is counted and measured.
-#[derive(Debug)]
-pub struct Parts {
-    /// Mints and redeems.
-    pub tokens: Tokens,
-    /// Who is connected.
-    pub sessions: Sessions,
-    /// What edges are answered.
-    pub tunnel: instruments::Tunnel,
-    /// How long writes take.
-    pub store: Store,
-    /// Whether libvirt is there.
-    pub hypervisor: Hypervisor,
-    /// The certificate.
-    pub trust: Trust,
-    /// The configuration file.
-    pub reloads: reload::Report,
-    /// What time it is.
-    pub clock: Arc<dyn Clock>,
-}
 
 /// Everything that there is to scrape.
 #[derive(Debug)]
@@ -61,16 +34,21 @@ pub struct Metrics(Registry);
 
 impl Metrics {
     /// Puts it together.
-    pub fn new(parts: Parts) -> Self {
-        let Parts { tokens, sessions, tunnel, store, hypervisor, trust, reloads, clock } = parts;
+    pub fn new(parts: &Parts) -> Self {
         let mut registry = Registry::with_prefix("porthole_agent");
         let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("build", "Which release this is", build);
-        tokens.instruments().register(&mut registry);
-        sessions.instruments().register(&mut registry);
-        tunnel.register(&mut registry);
-        store.instruments().register(&mut registry);
-        registry.register_collector(Box::new(Live { sessions, hypervisor, trust, reloads, clock }));
+        parts.tokens.instruments().register(&mut registry);
+        parts.sessions.instruments().register(&mut registry);
+        parts.tunnel.register(&mut registry);
+        parts.store.instruments().register(&mut registry);
+        registry.register_collector(Box::new(Live {
+            sessions: parts.sessions.clone(),
+            hypervisor: parts.consoles.hypervisor().clone(),
+            trust: parts.trust.clone(),
+            reloads: parts.reloads.clone(),
+            clock: Arc::clone(&parts.clock),
+        }));
         Self(registry)
     }
 

@@ -151,14 +151,14 @@ impl<C> Followed<C> {
         let changed: Vec<String> = differences(&self.latest, &table).into_iter().filter(is_live).collect();
         let mut waiting = differences(&self.started, &table);
         waiting.retain(|name| !is_live(name));
+        self.latest = table;
+        let needs_restart = waiting.clone();
+        *self.report.state() = State { failure: None, latest_success: SystemClock.now(), needs_restart };
         let path = self.path.display();
         tracing::info!(%path, changed = changed.join(", "), "configuration read");
         if !waiting.is_empty() {
             tracing::warn!(%path, settings = waiting.join(", "), "changed in the configuration file: needs a restart");
         }
-        self.latest = table;
-        let mut state = self.report.state();
-        *state = State { failure: None, latest_success: SystemClock.now(), needs_restart: waiting };
     }
 }
 

@@ -9,21 +9,15 @@
 //!
 //! The listeners need no look: an agent that loses one stops. Sessions that run are not touched by any of it.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use porthole_shared::clock::Clock;
 use porthole_shared::health::Readiness;
-use porthole_shared::lifecycle::{Shutdown, chain};
-use porthole_shared::reload;
+use porthole_shared::lifecycle::chain;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
-use crate::consoles::Consoles;
+use super::Parts;
 use crate::hypervisor::LinkState;
-use crate::sessions::Sessions;
-use crate::store::Store;
-use crate::tunnel::Trust;
 
 /// How long the database may take to write.
 const WRITE_PATIENCE: Duration = Duration::from_secs(2);
@@ -31,40 +25,21 @@ const WRITE_PATIENCE: Duration = Duration::from_secs(2);
 /// For how long what was found of it holds: so often somebody who asks without end makes it write.
 const WRITE_HOLDS: Duration = Duration::from_secs(5);
 
-/// What is looked at.
-#[derive(Debug)]
-pub struct Parts {
-    /// Draining begins with its soft token.
-    pub shutdown: Shutdown,
-    /// libvirt, and whether there are consoles without it.
-    pub consoles: Consoles,
-    /// The database.
-    pub store: Store,
-    /// The certificate.
-    pub trust: Trust,
-    /// The live sessions.
-    pub sessions: Sessions,
-    /// The configuration file.
-    pub reloads: reload::Report,
-    /// For the certificate's validity.
-    pub clock: Arc<dyn Clock>,
-}
-
 /// Looks when it is asked.
 #[derive(Debug)]
-pub struct Health {
+pub(super) struct Health {
     parts: Parts,
     written: Mutex<Option<(Instant, Option<String>)>>,
 }
 
 impl Health {
     /// Of these.
-    pub fn new(parts: Parts) -> Self {
+    pub(super) fn new(parts: Parts) -> Self {
         Self { parts, written: Mutex::default() }
     }
 
     /// How it is now.
-    pub async fn readiness(&self) -> Readiness {
+    pub(super) async fn readiness(&self) -> Readiness {
         let Parts { shutdown, consoles, trust, sessions, reloads, clock, .. } = &self.parts;
         let mut problems: Vec<String> = self.database().await.into_iter().collect();
         let validity = trust.validity().problem(clock.now());

@@ -1,16 +1,13 @@
 use http::Request;
 use http_body_util::BodyExt as _;
 use porthole_shared::names::ConsoleKind;
-use porthole_shared::tls::EdgePolicy;
-use porthole_shared::{reload, tls::IdentityFiles};
+use porthole_shared::tls::{EdgePolicy, IdentityFiles};
 use tower::ServiceExt as _;
 
 use super::*;
 use crate::fixture::Fixture;
 use crate::hypervisor::Hypervisor;
-use crate::metrics::instruments;
 use crate::tokens::Policy;
-use crate::tunnel::Trust;
 
 struct Watched {
     fixture: Fixture,
@@ -33,29 +30,19 @@ impl Watched {
         let file = fixture.dir.path().join("agent.toml");
         std::fs::write(&file, "").unwrap();
         let (_, followed) = reload::Followed::<toml::Table>::open(&file, &[], porthole_shared::config::parse).unwrap();
-        let reloads = followed.report();
-        let clock: Arc<dyn porthole_shared::clock::Clock> = Arc::new(fixture.clock.clone());
         let shutdown = Shutdown::default();
-        let health = Health::new(Parts {
+        let answers = Answers::new(Parts {
             shutdown: shutdown.clone(),
             consoles: fixture.consoles.clone(),
             store: fixture.store.clone(),
-            trust: trust.clone(),
-            sessions: fixture.sessions.clone(),
-            reloads: reloads.clone(),
-            clock: Arc::clone(&clock),
-        });
-        let metrics = Metrics::new(metrics::Parts {
             tokens: fixture.tokens.clone(),
             sessions: fixture.sessions.clone(),
             tunnel: instruments::Tunnel::default(),
-            store: fixture.store.clone(),
-            hypervisor: fixture.consoles.hypervisor().clone(),
             trust,
-            reloads,
-            clock,
+            reloads: followed.report(),
+            clock: Arc::new(fixture.clock.clone()),
         });
-        Self { fixture, shutdown, answers: Answers::new(health, metrics) }
+        Self { fixture, shutdown, answers }
     }
 
     async fn ask(&self, path: &str) -> (u16, String) {

@@ -1,5 +1,6 @@
 //! Who asks a daemon how it is hears what is wrong.
 
+use http::Method;
 use porthole_tests::libvirt::PrivateLibvirt;
 use porthole_tests::stack::Stack;
 use porthole_tests::wait::{PATIENCE, eventually};
@@ -18,6 +19,19 @@ async fn an_agent_says_that_libvirt_is_away_and_that_it_is_back() {
     stack.agent.consoles().await;
     let quick = support::agent(&stack.agent).await.get("porthole_agent_libvirt_calls_waiting{lane=\"quick\"}");
     assert_eq!(quick, Some(0.0));
+
+    // Who waits for a libvirtd that hangs is seen to wait.
+    let running =
+        async || support::agent(&stack.agent).await.get("porthole_agent_libvirt_calls_running{lane=\"quick\"}");
+    // A call counts until its thread is back, a moment after its answer.
+    eventually(PATIENCE, "no call under way", async || running().await == Some(0.0)).await;
+    libvirt.pause_daemon();
+    let (answer, ()) = tokio::join!(stack.agent.api(Method::GET, "/v1/consoles", None), async {
+        eventually(PATIENCE, "a call under way", async || running().await == Some(1.0)).await;
+        libvirt.resume_daemon();
+    });
+    assert_eq!(answer.unwrap().0, 200);
+    eventually(PATIENCE, "the call to have returned", async || running().await == Some(0.0)).await;
 
     libvirt.stop_daemon().await;
     eventually(PATIENCE, "the agent to notice", async || agent_ready(&stack.agent).await.0 == 503).await;

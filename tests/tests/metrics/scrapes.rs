@@ -3,7 +3,11 @@
 use porthole_shared::names::ConsoleKind;
 use porthole_shared::reason::Reason;
 use porthole_tests::agent::Mint;
+use porthole_tests::edge::Node;
 use porthole_tests::wait::{PATIENCE, eventually};
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use crate::support::{self, CONSOLE, echo, stack};
 
@@ -38,6 +42,13 @@ async fn mints_sessions_bytes_and_refusals_are_counted_on_both_sides() {
     while came < 1000 {
         came += session.binary().await.len();
     }
+    // What went out is counted when it is out.
+    eventually(PATIENCE, "all bytes to be counted", async || {
+        let (agent, edge) = (support::agent(&stack.agent).await, support::edge(&stack.edge).await);
+        agent.count("porthole_agent_bytes_total{kind=\"tcp\",direction=\"out\"}") >= 1000.0
+            && edge.count("porthole_edge_bytes_total{direction=\"out\"}") >= 1000.0
+    })
+    .await;
     let (now, edge_now) = (support::agent(&stack.agent).await, support::edge(&stack.edge).await);
     for (sample, by) in [
         ("porthole_agent_mints_total{kind=\"tcp\"}", 1),
@@ -102,6 +113,29 @@ async fn mints_sessions_bytes_and_refusals_are_counted_on_both_sides() {
         ("porthole_edge_refusals_total{request=\"console\",reason=\"used\"}", 1),
     ] {
         assert!(grew(edge_then.count(sample), 0.0, is), "{sample} in\n{}", edge_then.text());
+    }
+
+    // An agent that is away, and a client that speaks no TLS.
+    let elsewhere = Node::new("compute-1", "127.0.0.1:1");
+    stack.edge.write_nodes(&[elsewhere]).unwrap();
+    let another = stack.mint(CONSOLE).await;
+    let question = serde_json::json!({ "token": another.token });
+    eventually(PATIENCE, "the edge to dial elsewhere", async || {
+        let answer = stack.edge.inspect(&question).await.unwrap();
+        answer.headers().get("x-porthole-reason").is_some_and(|reason| reason == "agent_unreachable")
+    })
+    .await;
+    assert_eq!(stack.upgrade(&another).send().await.unwrap().refusal(), (502, "agent_unreachable".to_owned()));
+    let mut stranger = TcpStream::connect(stack.edge.address()).await.unwrap();
+    stranger.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+    stranger.read_to_end(&mut Vec::new()).await.unwrap();
+    for sample in [
+        "porthole_edge_refusals_total{request=\"console\",reason=\"agent_unreachable\"}",
+        "porthole_edge_agent_dials_failed_total",
+        "porthole_edge_tls_handshakes_failed_total",
+    ] {
+        eventually(PATIENCE, sample, async || support::edge(&stack.edge).await.count(sample) > edge_then.count(sample))
+            .await;
     }
 
     // Strangers' words become no series, and no secret of a link is in any text.
