@@ -3,8 +3,8 @@
 //!
 //! ```text
 //!  unix socket ── peer: who is there? ──┐
-//!                                       ├──► connection ──► admission ──► role? ──► routes, consoles, status, …
-//!  network ── TLS 1.3, certificate? ────┘    HTTP/1.1,      401, 429      403       └──► consoles, tokens, sessions
+//!                                       ├──► connection ──► admission ──► role? ──► routes
+//!  network ── TLS 1.3, certificate? ────┘    HTTP/1.1,      401, 429      403         └──► consoles, tokens, sessions
 //!                                            bounds
 //! ```
 //!

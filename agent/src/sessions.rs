@@ -2,7 +2,8 @@
 //!
 //! Keeps handles in memory, and leaves rows to [`store`](crate::store), tokens to [`tokens`](crate::tokens) and bytes to
 //! whoever relays them. In the flow of a console request: a place is [reserved](Sessions::reserve) before the console is
-//! opened, and the connection [begins](Sessions::begin) once its token is redeemed.
+//! opened, and the connection [begins](Sessions::begin) once its token is redeemed. Beginnings and ends of sessions are told
+//! to a [`Feed`].
 //!
 //! **Invariants**: the table's lock is held for map operations only, never over an `await` or a call to libvirt; a
 //! reason that is given to a reservation or connection reaches whoever relays it, at whatever moment it comes.

@@ -72,13 +72,13 @@ pub(crate) struct General {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "For an agent on another host")]
 pub(crate) struct Network {
-    /// The agent's API on the network ([api] listen), instead of the socket
+    /// The agent's API on the network, where its agent.toml says it listens, instead of the socket
     #[arg(long, global = true, value_name = "https://HOST:PORT", env = "PORTHOLE_URL")]
     pub(crate) url: Option<String>,
     /// The certificates that the agent's must chain to (PEM)
     #[arg(long, global = true, value_name = "PATH", env = "PORTHOLE_CA")]
     pub(crate) ca: Option<PathBuf>,
-    /// Your certificate (PEM), with a name of [[api.client]]
+    /// Your certificate (PEM), with a name that its agent.toml gives a role
     #[arg(long, global = true, value_name = "PATH", env = "PORTHOLE_CERT")]
     pub(crate) cert: Option<PathBuf>,
     /// Its private key (PEM)

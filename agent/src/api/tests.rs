@@ -401,6 +401,17 @@ async fn who_shows_a_token_is_its_holder_and_may_what_its_role_may() {
     }
 }
 
+#[test]
+fn at_the_socket_the_group_has_the_role_that_is_configured() {
+    let own = geteuid().as_raw();
+    for role in Role::ALL {
+        assert_eq!(local_caller(0, role).role, Role::Admin);
+        assert_eq!(local_caller(own, role).role, Role::Admin);
+        let member = local_caller(own + 4711, role);
+        assert_eq!((member.role, member.name), (role, CallerName::User(own + 4711)));
+    }
+}
+
 #[tokio::test]
 async fn an_idempotency_key_makes_one_token() {
     let served = Served::new().await;

@@ -2,8 +2,9 @@
 //! because they have full entropy; and because they are looked up by that hash, how long it takes tells a guesser
 //! nothing about how near the guess was.
 
+use std::collections::HashSet;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::rand;
@@ -35,7 +36,7 @@ const KEEP_EXPIRED_SECONDS: i64 = 30 * 24 * 60 * 60;
 pub struct TokenText(Secret<String>);
 
 /// SHA-256 of a [`TokenText`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ApiTokenHash(pub [u8; 32]);
 
 impl TokenText {
@@ -157,6 +158,8 @@ pub enum RevokeApiTokenError {
 pub struct ApiTokens {
     store: Store,
     clock: Arc<dyn Clock>,
+    /// Those that were good when they were last shown, to this process; at most as many as there can be.
+    proven: Arc<Mutex<HashSet<ApiTokenHash>>>,
 }
 
 impl fmt::Debug for ApiTokens {
@@ -168,7 +171,7 @@ impl fmt::Debug for ApiTokens {
 impl ApiTokens {
     /// Those of this database.
     pub fn new(store: Store, clock: Arc<dyn Clock>) -> Self {
-        Self { store, clock }
+        Self { store, clock, proven: Arc::default() }
     }
 
     /// Makes one. Its text is in the answer and nowhere else.
@@ -202,15 +205,38 @@ impl ApiTokens {
 
     /// Whose token this is.
     pub async fn authenticate(&self, text: &TokenText) -> Result<ApiToken, AuthenticateError> {
-        let token = self.store.api_token(text.hash()).await?.ok_or(AuthenticateError::Unknown)?;
-        let now = self.clock.now();
+        let (hash, now) = (text.hash(), self.clock.now());
+        let Some(token) = self.store.api_token(hash).await? else {
+            self.proven().remove(&hash);
+            return Err(AuthenticateError::Unknown);
+        };
         if let (false, Some(expires)) = (token.is_good(now), token.expires) {
+            self.proven().remove(&hash);
             return Err(AuthenticateError::Expired { name: token.name, expires });
         }
+        self.prove(hash);
         if token.last_used.is_none_or(|last| now >= last.plus(LAST_USED_EVERY)) {
             self.note_use(token.id, now);
         }
         Ok(token)
+    }
+
+    /// Whether this was a good one when it was last shown: then it is no guess. Costs no look at the database.
+    pub fn is_proven(&self, text: &TokenText) -> bool {
+        self.proven().contains(&text.hash())
+    }
+
+    fn prove(&self, hash: ApiTokenHash) {
+        let mut proven = self.proven();
+        // Those that were withdrawn and never shown again make room at once, for those that are shown.
+        if proven.len() >= MAX_API_TOKENS as usize && !proven.contains(&hash) {
+            proven.clear();
+        }
+        proven.insert(hash);
+    }
+
+    fn proven(&self) -> MutexGuard<'_, HashSet<ApiTokenHash>> {
+        self.proven.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether the token of this id is still good.
@@ -270,6 +296,7 @@ mod tests {
         assert_eq!(known, made.token);
         assert_eq!(known.caller().name.to_string(), "token:dashboard");
         assert_eq!(tokens.list().await.unwrap().len(), 1);
+        assert!(tokens.is_proven(&shown));
 
         let other = TokenText::random().unwrap();
         assert!(matches!(tokens.authenticate(&other).await, Err(AuthenticateError::Unknown)));
@@ -277,6 +304,7 @@ mod tests {
         tokens.revoke(made.token.id, &root()).await.unwrap();
         assert!(!tokens.is_good(made.token.id).await.unwrap());
         assert!(matches!(tokens.authenticate(&shown).await, Err(AuthenticateError::Unknown)));
+        assert!(!tokens.is_proven(&shown) && !tokens.is_proven(&other));
         assert!(matches!(tokens.revoke(made.token.id, &root()).await, Err(RevokeApiTokenError::Unknown)));
     }
 

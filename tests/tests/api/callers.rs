@@ -98,6 +98,9 @@ async fn a_token_that_is_no_good_is_not_made_good_by_a_certificate() {
 #[tokio::test]
 async fn who_guesses_is_told_to_wait() {
     let served = Served::start().await;
+    let (good, _) = served.token("ops", "operator").await;
+    let (fresh, _) = served.token("fresh", "operator").await;
+    assert_eq!(status_for(&served, &good).await.0, 200);
     let wrong = Caller::showing(format!("pth_{}", "A".repeat(43)));
     let mut answers = Vec::new();
     for _ in 0..14 {
@@ -110,6 +113,8 @@ async fn who_guesses_is_told_to_wait() {
     }
     assert_eq!(answers[..10], [401; 10]);
     assert!(answers[10..].contains(&429), "{answers:?}");
+    assert_eq!(status_for(&served, &good).await.0, 200, "it is no guess");
+    assert_eq!(status_for(&served, &fresh).await.0, 429, "this might be one");
     // Certificates and the socket have nothing to do with it.
     assert_eq!(status_for(&served, &served.known("minter")).await.0, 200);
     assert_eq!(served.ask_locally(Method::GET, "/v1/status", None).await.status, 200);

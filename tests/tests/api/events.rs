@@ -113,3 +113,13 @@ async fn listeners_do_not_keep_an_agent_from_stopping() {
     assert!(served.stack.agent.stop().await.success());
     while !listener.line().await.is_empty() {}
 }
+
+#[tokio::test]
+async fn who_is_not_good_any_more_hears_nothing_more() {
+    let served = Served::start().await;
+    let (ops, id) = served.token("ops", "operator").await;
+    let mut listener = Listener::at(&served, &ops, None).await;
+    assert_eq!(served.ask_locally(Method::DELETE, &format!("/v1/api-tokens/{id}"), None).await.status, 204);
+    // Its credential is looked at now and then.
+    assert_eq!(listener.next().await.1, "cut");
+}

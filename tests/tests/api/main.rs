@@ -5,6 +5,7 @@
 mod bounds;
 mod callers;
 mod command;
+mod connections;
 mod description;
 mod events;
 mod idempotency;

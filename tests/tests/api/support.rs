@@ -75,6 +75,11 @@ impl Reply {
 
 impl Served {
     pub(crate) async fn start() -> Self {
+        Self::with(|agent| agent).await
+    }
+
+    /// With settings.
+    pub(crate) async fn with(change: impl FnOnce(AgentBuilder) -> AgentBuilder + Send + 'static) -> Self {
         let clients = Clients::make();
         let (address, console) = (SocketAddr::from(([127, 0, 0, 1], free_port())), greeting_console().await);
         let ca = clients.ca();
@@ -89,7 +94,7 @@ impl Served {
                 .set("api.client_ca", ca.to_string_lossy().into_owned())
                 .set("api.client", ROLES.map(client).to_vec())
         };
-        let stack = Stack::builder().agent(network).start().await;
+        let stack = Stack::builder().agent(network).agent(change).start().await;
         // The edges' certificates too, so that it is not TLS that keeps an edge out.
         clients.trust(&stack.pki.ca());
         let mut served = Self { stack, address, clients };

@@ -26,11 +26,13 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 
 /// Follow what happens
 ///
-/// Server-sent events, each with an `id`, its sort as `event`, and one JSON object as `data`: `session_started` and
-/// `session_ended` when its first connection begins and its last one ends (a page that reconnects goes on with the same
-/// session), and `refused`. A minter hears of what it minted. Given `Last-Event-ID`, it goes on after that event, as far as the agent still knows what came then (some thousand events, of this run of the
-/// agent); otherwise `gap` comes first, and the lists should be read anew. `cut` is the last event of a listener that
-/// was too slow, or whose credential is no good any more. The stream ends when the agent stops.
+/// Server-sent events, each with an `id`, its sort as `event`, and one JSON object as `data`: `session_started` when a
+/// session gets a connection and had none, `session_ended` when its last one ends (a page that reconnects starts the same
+/// session again), and `refused` (`others` more were not told, where there were too many). A minter hears of what it
+/// minted. Given `Last-Event-ID`, it goes on after that event, as far as the agent still knows what came then (some
+/// thousand events, of this run of the agent); otherwise `gap` comes first, and the lists should be read anew. `cut` is
+/// the last event of a listener that was too slow, or whose credential is no good any more. The stream ends when the
+/// agent stops.
 #[utoipa::path(
     get, path = "/v1/events", operation_id = "follow_events", tag = "events",
     params(("Last-Event-ID" = Option<String>, Header, description = "The `id` of the last event that was heard.")),
