@@ -10,6 +10,7 @@
 //! | `GET /v1/sessions` | lists live sessions: `console`, `requestor`, `client` |
 //! | `DELETE /v1/sessions?console=&requestor=` | ends all that are meant, and withdraws their tokens |
 //! | `DELETE /v1/sessions/{id}` | ends one, and withdraws its token |
+//! | `GET /v1/audit` | what happened: `since`, `until`, `console`, `requestor`, `event`; `limit` and `after` |
 //! | `POST /v1/signing-keys/rotate` | lets the next signing key sign |
 //! | `GET /v1/status` | says how the agent is |
 //!
@@ -47,6 +48,7 @@ pub use self::config::Config;
 use self::problem::Problem;
 use self::routes::{sessions, tokens};
 pub use self::socket::{BindError, Socket};
+use crate::audit::Audit;
 use crate::consoles::Consoles;
 use crate::sessions::Sessions;
 use crate::tokens::Tokens;
@@ -79,6 +81,8 @@ pub struct Api {
     pub tokens: Tokens,
     /// What is live.
     pub sessions: Sessions,
+    /// What happened.
+    pub audit: Audit,
 }
 
 impl Api {
@@ -89,6 +93,7 @@ impl Api {
             .route("/v1/tokens/{id}", delete(tokens::revoke))
             .route("/v1/sessions", get(sessions::sessions).delete(sessions::kill_all_of))
             .route("/v1/sessions/{id}", delete(sessions::kill))
+            .route("/v1/audit", get(routes::audit::audit))
             .route("/v1/signing-keys/rotate", post(routes::rotate))
             .route("/v1/status", get(routes::status))
             .fallback(async || Problem::new(StatusCode::NOT_FOUND, "no_such_resource", "there is no such resource"))

@@ -10,10 +10,13 @@
 //!  hypervisor (libvirt)     store (SQLite)  the world
 //! ```
 //!
-//! **Invariants**: only [`store`] contains SQL; only [`hypervisor`] contains libvirt and `unsafe`; nothing in this crate
+//! What happens to consoles, tokens and sessions, all of them tell the [`audit`].
+//!
+//! **Invariants**: only [`store`] contains SQL, and for its own file the audit's store; only [`hypervisor`] contains libvirt and `unsafe`; nothing in this crate
 //! listens on a network but [`tunnel`], and that talks to nobody without an edge's certificate.
 
 pub mod api;
+pub mod audit;
 pub mod config;
 pub mod consoles;
 #[cfg(test)]

@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Parser;
 use porthole_agent::api::{Api, Socket};
+use porthole_agent::audit::Audit;
 use porthole_agent::config::Config;
 use porthole_agent::consoles::Consoles;
 use porthole_agent::hypervisor::Hypervisor;
@@ -61,6 +62,8 @@ async fn run(config: Config, file: PathBuf) -> anyhow::Result<Outcome> {
     let (node, id) = (config.node.name.clone(), config.node.id());
 
     let store = Store::open(&config.node.state_dir, clock.now()).await?;
+    let audit = Audit::open(&config.audit, &config.node.state_dir, Arc::clone(&clock)).await?;
+    audit.tell_left_open(store.left_open());
     let longest = config.sessions.longest;
     let keys = SigningKeys::open(&config.node.state_dir, &config.tokens, longest.as_seconds(), clock.now())?;
     let hypervisor = Hypervisor::connect(&config.libvirt, shutdown.hard.clone())?;
@@ -75,6 +78,7 @@ async fn run(config: Config, file: PathBuf) -> anyhow::Result<Outcome> {
         keys: keys.clone(),
         store: store.clone(),
         clock: Arc::clone(&clock),
+        audit: audit.clone(),
         tasks: life.tasks(),
     });
     let sessions = Sessions::new(&config.sessions);
@@ -82,7 +86,13 @@ async fn run(config: Config, file: PathBuf) -> anyhow::Result<Outcome> {
     let socket = Socket::bind(&config.api)?;
     let tunnel = Tunnel::bind(&config.tunnel)?;
     let pings = Pings::from(&config.sessions);
-    let services = Services { consoles: consoles.clone(), tokens: tokens.clone(), sessions: sessions.clone(), pings };
+    let services = Services {
+        consoles: consoles.clone(),
+        tokens: tokens.clone(),
+        sessions: sessions.clone(),
+        audit: audit.clone(),
+        pings,
+    };
     tracing::info!(%node, %id, version = env!("CARGO_PKG_VERSION"), tunnel = ?tunnel.addresses()?, "ready to serve");
     let trust = tunnel.trust().clone();
     life.spawn(trust.follow_policy(
@@ -90,8 +100,15 @@ async fn run(config: Config, file: PathBuf) -> anyhow::Result<Outcome> {
         move || Config::load(&file).map(|config| config.tunnel.policy()),
         shutdown.clone(),
     ));
-    let api =
-        Api { node, id, trust: tunnel.trust().clone(), consoles, tokens: tokens.clone(), sessions: sessions.clone() };
+    let api = Api {
+        node,
+        id,
+        trust: tunnel.trust().clone(),
+        consoles,
+        tokens: tokens.clone(),
+        sessions: sessions.clone(),
+        audit: audit.clone(),
+    };
 
     life.spawn_server("api", porthole_agent::api::run(socket, api, shutdown.clone()));
     life.spawn_server("tunnel", tunnel.run(services, shutdown.clone()));
@@ -103,6 +120,7 @@ async fn run(config: Config, file: PathBuf) -> anyhow::Result<Outcome> {
     life.ready("serving consoles");
 
     let outcome = life.finish(DRAIN).await;
+    audit.close().await;
     store.close().await;
     tracing::info!(?outcome, "stopped");
     Ok(outcome)

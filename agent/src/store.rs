@@ -31,6 +31,7 @@ pub use self::select::{ListedToken, TokenPage};
 pub use self::sessions::SessionEnd;
 pub use self::sweep::{Swept, sweep_now_and_then};
 pub use self::tokens::{NewToken, Redeem, TokenRecord};
+use crate::audit::Viewer;
 
 /// How many connections read.
 const READERS: u32 = 4;
@@ -44,6 +45,8 @@ pub struct Store {
     writer: SqlitePool,
     readers: SqlitePool,
     boot_id: Arc<str>,
+    /// Who was connected when an earlier run died.
+    left_open: Arc<[Viewer]>,
     /// Keeps other agents out for as long as this one has the file open.
     _place: Arc<Place>,
 }
@@ -148,12 +151,21 @@ impl Store {
             .await
             .map_err(|source| OpenError::Migrate { path: path.clone(), source })?;
         let readers = pool().max_connections(READERS).connect_with(options.read_only(true)).await.map_err(sqlite)?;
-        let store = Self { writer, readers, boot_id: boot_id.into(), _place: Arc::new(place) };
-        let closed = store.close_left_open(now).await.map_err(OpenError::CloseLeftOpen)?;
-        if closed > 0 {
-            tracing::warn!(sessions = closed, "an earlier run ended without closing these sessions' rows");
+        let left_open = Arc::default();
+        let mut store = Self { writer, readers, boot_id: boot_id.into(), left_open, _place: Arc::new(place) };
+        store.left_open = store.close_left_open(now).await.map_err(OpenError::CloseLeftOpen)?.into();
+        if !store.left_open.is_empty() {
+            tracing::warn!(
+                sessions = store.left_open.len(),
+                "an earlier run ended without closing these sessions' rows"
+            );
         }
         Ok(store)
+    }
+
+    /// Whose sessions an earlier run left open, and opening closed.
+    pub fn left_open(&self) -> &[Viewer] {
+        &self.left_open
     }
 
     /// Closes the connections; what is under way is finished first.
@@ -168,7 +180,7 @@ impl Store {
 }
 
 /// Names the operation that SQLite's error belongs to.
-fn failed(operation: &'static str) -> impl Fn(sqlx::Error) -> Error {
+pub(crate) fn failed(operation: &'static str) -> impl Fn(sqlx::Error) -> Error {
     move |source| Error::Sqlite { operation, source }
 }
 

@@ -42,6 +42,7 @@ pub use self::config::{Config, DEFAULT_PORT, MOST_CONNECTIONS};
 use self::throttle::Throttle;
 use self::trust::Following;
 pub use self::trust::Trust;
+use crate::audit::Audit;
 use crate::consoles::Consoles;
 use crate::sessions::Sessions;
 use crate::tokens::Tokens;
@@ -56,6 +57,8 @@ pub struct Services {
     pub tokens: Tokens,
     /// Who is connected.
     pub sessions: Sessions,
+    /// Who is told of refusals.
+    pub audit: Audit,
     /// How clients that vanished are noticed.
     pub pings: Pings,
 }

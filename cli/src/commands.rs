@@ -11,6 +11,7 @@ use crate::failure::Failure;
 use crate::output::{Output, plain};
 use crate::pki;
 
+pub(crate) mod audit;
 mod consoles;
 pub(crate) mod keys;
 pub(crate) mod sessions;
@@ -26,6 +27,7 @@ pub(crate) fn run(line: CommandLine, output: Output) -> Result<(), Failure> {
         Command::Url(request) => url::run(&request, &agent()?, output),
         Command::Sessions(arguments) => sessions::run(&arguments, &agent()?, output),
         Command::Tokens(arguments) => tokens::run(&arguments, &agent()?, output),
+        Command::Audit(arguments) => audit::run(&arguments, &agent()?, output),
         Command::Keys(arguments) => keys::run(&arguments, &agent()?, output),
         Command::Status => status::run(&agent()?, output),
         Command::Pki(arguments) => pki::run(arguments, output),

@@ -8,6 +8,7 @@ use porthole_shared::lifecycle::chain;
 use porthole_shared::reason::Reason;
 use serde::Serialize;
 
+use crate::audit::ReadError;
 use crate::consoles::{FindError, ListError};
 use crate::sessions::NoSuchSession;
 use crate::tokens::{MintError, RevokeError, RotateError};
@@ -109,6 +110,15 @@ impl From<RevokeError> for Problem {
         match error {
             RevokeError::UnknownToken => Self::reason(Reason::UnknownToken, error.to_string()),
             RevokeError::Store(_) => Self::internal(&error),
+        }
+    }
+}
+
+impl From<ReadError> for Problem {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Off => Self::new(StatusCode::CONFLICT, "audit_off", error.to_string()),
+            ReadError::Store(_) => Self::internal(&error),
         }
     }
 }

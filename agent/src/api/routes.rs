@@ -1,5 +1,6 @@
 //! The resources of `/v1`, their JSON, and what each asks of the rest of the agent.
 
+pub(super) mod audit;
 mod selection;
 pub(super) mod sessions;
 pub(super) mod tokens;
@@ -78,6 +79,8 @@ pub(super) struct Status {
     #[serde(skip_serializing_if = "Option::is_none")]
     libvirt_error: Option<String>,
     sessions: usize,
+    /// Events that found no room in the audit since the agent started.
+    audit_lost: u64,
     signing_key: KeyId,
     certificate_expires: String,
 }
@@ -97,6 +100,7 @@ pub(super) async fn status(State(api): State<Api>) -> Json<Status> {
         libvirt: link.as_str(),
         libvirt_error,
         sessions: api.sessions.len(),
+        audit_lost: api.audit.lost(),
         signing_key: api.tokens.keys().current(),
     })
 }

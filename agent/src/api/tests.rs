@@ -72,6 +72,7 @@ fn api(fixture: &Fixture) -> Api {
         consoles: fixture.consoles.clone(),
         tokens: fixture.tokens.clone(),
         sessions: fixture.sessions.clone(),
+        audit: fixture.audit.clone(),
     }
 }
 

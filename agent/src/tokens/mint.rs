@@ -8,6 +8,7 @@ use porthole_shared::token::{Claims, SigningKeyError, Token};
 
 use super::rights::within;
 use super::{Policy, Rights, RightsWanted, Tokens};
+use crate::audit::{Event, Subject};
 use crate::consoles::{self, Owner, OwnerState};
 use crate::store::{self, NewToken};
 
@@ -206,6 +207,9 @@ impl Tokens {
             token = %id, %console, %name, %policy, %redeem_by, read_only = rights.read_only,
             requestor = row.requestor.as_ref().map(tracing::field::display), "token made"
         );
+        // Who called the API, whoever asks does not say yet.
+        let subject = Subject { token: id, console, name: name.clone(), requestor: row.requestor };
+        self.0.recorder.audit.tell(Event::Minted { subject, caller: None });
         Ok(Minted { id, url: base.with_token(&token), token, console, name, policy, rights, redeem_by, expires })
     }
 }

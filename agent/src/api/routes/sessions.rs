@@ -13,6 +13,7 @@ use super::tokens::Ended;
 use super::{selection, to_its_end};
 use crate::api::Api;
 use crate::api::problem::Problem;
+use crate::audit::{Deed, Event, Target};
 use crate::sessions::LiveSession;
 
 #[derive(Debug, Serialize)]
@@ -92,6 +93,8 @@ pub(in crate::api) async fn kill_all_of(
         let tokens = api.tokens.revoke_all_of(&which, true).await.map_err(|error| Problem::internal(&error))?;
         let connections = api.sessions.end_all_of(&which, Reason::Killed);
         tracing::info!(?which, tokens, connections, "sessions killed");
+        let to = Target::All(which);
+        api.audit.tell(Event::Killed(Deed { to, tokens, connections: connections as u64, caller: None }));
         Ok(Json(Ended::new(tokens, connections)))
     })
     .await
@@ -111,6 +114,9 @@ pub(in crate::api) async fn kill(State(api): State<Api>, Path(id): Path<String>)
         // It may have ended meanwhile, which is what was asked for.
         let connections = api.sessions.kill(id).unwrap_or_default();
         tracing::info!(session = %id, %token, connections, "session killed");
+        let to = Target::Session { id, token, subject: api.tokens.subject(token).await };
+        let tokens = revoked.is_ok().into();
+        api.audit.tell(Event::Killed(Deed { to, tokens, connections: connections as u64, caller: None }));
         revoked?;
         Ok(StatusCode::NO_CONTENT)
     })

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::{selection, to_its_end};
 use crate::api::Api;
 use crate::api::problem::Problem;
+use crate::audit::{Deed, Event, Target};
 use crate::store::{ListedToken, TokenPage, TokenRecord};
 use crate::tokens::{MintRequest, Minted, Policy, RevokeError, RightsWanted};
 
@@ -118,9 +119,12 @@ pub(in crate::api) async fn revoke(
     }
     let id: TokenId = id.parse().map_err(|_| Problem::from(RevokeError::UnknownToken))?;
     to_its_end(async move {
+        let subject = api.tokens.subject(id).await;
         api.tokens.revoke(id).await?;
         // After the row: whoever redeemed a moment earlier holds a reservation, and is told too.
         let connections = if keep_sessions { 0 } else { api.sessions.end_token(id, Reason::Revoked) };
+        let to = Target::Token { id, subject };
+        api.audit.tell(Event::Revoked(Deed { to, tokens: 1, connections: connections as u64, caller: None }));
         tracing::info!(token = %id, connections, "token withdrawn");
         Ok(StatusCode::NO_CONTENT)
     })
@@ -151,6 +155,8 @@ pub(in crate::api) async fn revoke_all_of(
         let tokens = api.tokens.revoke_all_of(&which, false).await.map_err(|error| Problem::internal(&error))?;
         let connections = if keep_sessions { 0 } else { api.sessions.end_all_of(&which, Reason::Revoked) };
         tracing::info!(?which, tokens, connections, "tokens withdrawn");
+        let to = Target::All(which);
+        api.audit.tell(Event::Revoked(Deed { to, tokens, connections: connections as u64, caller: None }));
         Ok(Json(Ended { tokens, connections }))
     })
     .await
