@@ -44,8 +44,16 @@ use self::store::AuditStore;
 pub use self::store::{OpenError, Page, Record};
 use self::writer::{Batch, Message, Writer};
 
-/// How many entries may be on their way to the file: a few seconds of the busiest host.
-const QUEUE: usize = 4096;
+/// What is fixed but for tests.
+#[derive(Debug, Clone, Copy)]
+struct Pace {
+    /// How many entries may be on their way to the file: a few seconds of the busiest host.
+    queue: usize,
+    /// How long refusals are counted before they become entries.
+    refusals: Duration,
+}
+
+const PACE: Pace = Pace { queue: 4096, refusals: Duration::from_mins(1) };
 
 /// How long whoever reads waits for what was told a moment ago, and the end of the process for the last entries.
 const SETTLE_PATIENCE: Duration = Duration::from_secs(1);
@@ -97,7 +105,7 @@ impl Audit {
             return Ok(Self::off());
         }
         let store = AuditStore::open(state_dir, config.into()).await?;
-        Ok(Self::on(store, clock, config.log, QUEUE))
+        Ok(Self::on(store, clock, config.log, PACE))
     }
 
     /// None: what is told is forgotten.
@@ -105,8 +113,8 @@ impl Audit {
         Self(None)
     }
 
-    fn on(store: AuditStore, clock: Arc<dyn Clock>, log: bool, queue: usize) -> Self {
-        let (sender, receiver) = mpsc::channel(queue);
+    fn on(store: AuditStore, clock: Arc<dyn Clock>, log: bool, pace: Pace) -> Self {
+        let (sender, receiver) = mpsc::channel(pace.queue);
         let state = Arc::new(State { clock, refusals: Mutex::default(), losses: Losses::default() });
         let closing = CancellationToken::new();
         let writer = Writer {
@@ -115,6 +123,7 @@ impl Audit {
             queue: receiver,
             closing: closing.clone(),
             log,
+            refusals_period: pace.refusals,
             batch: Batch::default(),
         };
         let writing = Mutex::new(Some(tokio::spawn(writer.run())));

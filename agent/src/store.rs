@@ -106,7 +106,7 @@ pub enum OpenError {
 /// SQLite's primary result code where a write finds no room.
 const SQLITE_FULL: i32 = 13;
 /// Its extended code where the index of the write-ahead log cannot grow, which is for the same reason.
-const SQLITE_IOERR_SHMSIZE: i32 = 10 | (19 << 8);
+const SQLITE_IOERR_SHMSIZE: i32 = 10 + 19 * 256;
 
 impl Error {
     /// Whether there is no room on the disk: this ends by itself once somebody makes some.

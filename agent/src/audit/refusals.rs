@@ -173,7 +173,7 @@ mod tests {
         assert_eq!(entries.len(), MOST + 1);
         let others = entries.last().unwrap();
         assert_eq!((others.reason, others.client.as_deref(), others.count), (None, None, Some(10_000 - MOST as u64)));
-        assert_eq!((others.first, others.at), (Some(START.plus(MOST as i64)), START.plus(9_999)));
+        assert_eq!((others.first, others.at), (Some(START.plus(i64::try_from(MOST).unwrap())), START.plus(9_999)));
         assert_eq!(entries.iter().filter_map(|entry| entry.count).sum::<u64>(), 10_000, "every one is counted");
         refusals.note(refusal(Reason::Expired, "192.0.2.7"), START);
         assert_eq!(refusals.take().len(), 1, "there is room again");

@@ -115,12 +115,25 @@ async fn refusals_become_one_entry_when_it_closes_at_the_latest() {
     fixture.audit.close().await;
     let store = AuditStore::open(fixture.dir.path(), BOUNDS).await.unwrap();
     let told = store.page(&Page { limit: 100, ..Page::default() }).await.unwrap();
-    assert_eq!(words(&told), ["refused", "minted"]);
+    assert_eq!(words(&told), ["minted", "refused"]);
     assert_eq!(
-        (told[0].count, told[0].reason.as_deref(), told[0].client.as_deref()),
+        (told[1].count, told[1].reason.as_deref(), told[1].client.as_deref()),
         (Some(1000), Some("used"), Some("192.0.2.7"))
     );
-    assert_eq!(told[1].caller.as_deref(), Some("uid:0"));
+    assert_eq!(told[0].caller.as_deref(), Some("uid:0"));
+}
+
+#[tokio::test]
+async fn refusals_become_an_entry_as_time_goes_by() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = AuditStore::open(dir.path(), BOUNDS).await.unwrap();
+    let pace = Pace { refusals: Duration::from_millis(10), ..PACE };
+    let audit = Audit::on(store, Arc::new(ManualClock::at(START)), false, pace);
+    for expected in 1..=2 {
+        audit.tell(refused());
+        let written = async { while all(&audit).await.len() < expected {} };
+        timeout(Duration::from_secs(20), written).await.expect("they are never written");
+    }
 }
 
 #[tokio::test]
@@ -146,7 +159,7 @@ async fn what_finds_no_room_is_counted_and_told_of_once_there_is_some() {
     let dir = tempfile::tempdir().unwrap();
     let store = AuditStore::open(dir.path(), BOUNDS).await.unwrap();
     let clock = ManualClock::at(START);
-    let audit = Audit::on(store.clone(), Arc::new(clock.clone()), false, 8);
+    let audit = Audit::on(store.clone(), Arc::new(clock.clone()), false, Pace { queue: 8, ..PACE });
     store.refuse(true).await;
     // One is taken and waits; eight more fill the queue.
     audit.tell(minted());
@@ -186,7 +199,7 @@ async fn what_finds_no_room_is_counted_and_told_of_once_there_is_some() {
 async fn a_file_at_its_bound_goes_on_taking_the_latest() {
     let dir = tempfile::tempdir().unwrap();
     let store = AuditStore::open(dir.path(), Bounds { pages: 400, ..BOUNDS }).await.unwrap();
-    let audit = Audit::on(store, Arc::new(ManualClock::at(START)), false, QUEUE);
+    let audit = Audit::on(store, Arc::new(ManualClock::at(START)), false, PACE);
     for _ in 0..10 {
         let mut latest = TokenId::random();
         for _ in 0..2000 {

@@ -26,9 +26,6 @@ use super::store::{AuditStore, Swept};
 /// The most entries in one transaction.
 const BATCH: usize = 256;
 
-/// How long refusals are counted before they become entries.
-const REFUSALS_PERIOD: Duration = Duration::from_mins(1);
-
 /// Between two sweeps, where there is little to write.
 const SWEEP_PERIOD: Duration = Duration::from_mins(10);
 
@@ -56,6 +53,8 @@ pub(super) struct Writer {
     pub(super) queue: mpsc::Receiver<Message>,
     pub(super) closing: CancellationToken,
     pub(super) log: bool,
+    /// How long refusals are counted before they become entries.
+    pub(super) refusals_period: Duration,
     pub(super) batch: Batch,
 }
 
@@ -72,7 +71,7 @@ pub(super) struct Batch {
 impl Writer {
     /// Writes until everybody who could tell something is gone, or it is told to close; then what is left.
     pub(super) async fn run(mut self) {
-        let mut refusals = interval(REFUSALS_PERIOD);
+        let mut refusals = interval(self.refusals_period);
         let mut sweep = interval(SWEEP_PERIOD);
         refusals.set_missed_tick_behavior(MissedTickBehavior::Delay);
         sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -108,7 +107,9 @@ impl Writer {
 
     fn take_refusals(&mut self) {
         let entries = self.state.refusals().take();
-        entries.into_iter().for_each(|entry| self.wait(entry));
+        for entry in entries {
+            self.wait(entry);
+        }
     }
 
     /// The line first: it is there also where the file cannot be written to.
@@ -181,7 +182,6 @@ impl Writer {
     /// Writes all that was told until now.
     async fn finish(mut self) {
         self.queue.close();
-        self.take_refusals();
         let mut taken = Vec::with_capacity(BATCH);
         loop {
             self.write().await;
@@ -190,6 +190,8 @@ impl Writer {
             }
             self.take(&mut taken);
         }
+        self.take_refusals();
+        self.write().await;
         let unwritten = self.batch.waiting.len() + self.queue.len();
         if unwritten > 0 {
             tracing::error!(entries = unwritten, "the audit's last entries could not be written");

@@ -78,8 +78,8 @@ async fn who_asked_who_watched_who_was_refused_and_how_it_ended() {
     let mut logged = events(&lines);
     logged.sort_unstable();
     assert_eq!(logged, ["ended", "killed", "minted", "minted", "redeemed", "refused", "started"]);
-    let line = only(&lines, "ended");
-    assert_eq!((&line["bytes_in"], &line["reason"], &line["name"]), (&json!(5), &json!("killed"), &json!("raw")));
+    let told = only(&lines, "ended");
+    assert_eq!((&told["bytes_in"], &told["reason"], &told["name"]), (&json!(5), &json!("killed"), &json!("raw")));
 
     // And nothing of what opens a console.
     let [header, payload, signature] = link.token.split('.').collect::<Vec<_>>()[..] else { panic!("{}", link.token) };
