@@ -1,7 +1,9 @@
 use super::*;
-use crate::audit::event::{Event, Refusal, Subject, Viewer};
+use crate::audit::event::{Event, Kind, Refusal, Subject, Viewer};
 use crate::audit::refusals::Refusals;
 use crate::fixture::{START, edge};
+use crate::hypervisor::NameOrUuid;
+use porthole_shared::clock::UnixTime;
 use porthole_shared::names::{ConsoleKind, ConsoleSource, ConsoleUuid, SessionId, TokenId};
 use tempfile::TempDir;
 
@@ -187,12 +189,6 @@ async fn a_flood_of_refusals_does_not_push_the_record_of_others_out() {
     let minted = ids(&store, Page { event: Some(Kind::Minted), ..all(1000) }).await;
     assert_eq!(minted.len(), 100, "all of them are still there");
     assert!(store.pages_in_use().await.unwrap() <= bounds.high());
-}
-
-#[test]
-fn refusals_have_a_quarter_of_the_room() {
-    assert!(refusals_go_first(26, 100) && !refusals_go_first(25, 100));
-    assert!(!refusals_go_first(0, 0) && refusals_go_first(1, 1));
 }
 
 #[tokio::test]
