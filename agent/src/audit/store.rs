@@ -5,7 +5,8 @@
 //!
 //! **The bound on its size** is kept twice. SQLite's `max_page_count` is the wall: beyond it, writes fail. Before that, at
 //! nine tenths, a [sweep](AuditStore::sweep) removes the oldest entries, refusals first where they are more than a
-//! quarter, so that nobody who draws out refusals can make the record of others go away.
+//! quarter, so that nobody who draws out refusals can make the record of others go away. The journal beside the file adds
+//! a few mebibytes.
 
 mod read;
 mod sweep;
