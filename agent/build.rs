@@ -2,4 +2,5 @@
 
 fn main() {
     println!("cargo::rerun-if-changed=../migrations/agent");
+    println!("cargo::rerun-if-changed=../migrations/audit");
 }

@@ -61,8 +61,9 @@ use self::idempotency::Keys;
 pub use self::network::{Network, NetworkError};
 use self::problem::Problem;
 use self::routes::tokens::TokenView;
-use self::routes::{api_tokens, consoles, events, sessions, status, tokens};
+use self::routes::{api_tokens, audit, consoles, events, sessions, status, tokens};
 pub use self::socket::{BindError, Socket};
+use crate::audit::Audit;
 use crate::callers::{ApiTokens, Caller, CallerName, Operation, Role};
 use crate::consoles::Consoles;
 use crate::feed::Feed;
@@ -97,6 +98,8 @@ pub struct Parts {
     pub api_tokens: ApiTokens,
     /// What happens.
     pub feed: Feed,
+    /// What happened.
+    pub audit: Audit,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
 }
@@ -112,6 +115,7 @@ pub struct Api {
     sessions: Sessions,
     bearers: ApiTokens,
     feed: Feed,
+    audit: Audit,
     clock: Arc<dyn Clock>,
     group_role: Role,
     gate: Gate,
@@ -122,7 +126,7 @@ pub struct Api {
 impl Api {
     /// Puts it together.
     pub fn new(parts: Parts) -> Self {
-        let Parts { config, node, id, trust, consoles, tokens, sessions, api_tokens, feed, clock } = parts;
+        let Parts { config, node, id, trust, consoles, tokens, sessions, api_tokens, feed, audit, clock } = parts;
         let gate = Gate::new(api_tokens.clone(), &config.client, trust.clone(), Arc::clone(&clock));
         let (_, description) = Self::resources().split_for_parts();
         Self {
@@ -134,6 +138,7 @@ impl Api {
             sessions,
             bearers: api_tokens,
             feed,
+            audit,
             clock,
             group_role: config.group_role,
             gate,
@@ -155,6 +160,7 @@ impl Api {
             .routes(guarded(Operation::KillSession, routes!(sessions::kill_all_of)))
             .routes(guarded(Operation::KillSession, routes!(sessions::kill)))
             .routes(guarded(Operation::FollowEvents, routes!(events::follow)))
+            .routes(guarded(Operation::ReadAudit, routes!(audit::show)))
             .routes(guarded(Operation::ListApiTokens, routes!(api_tokens::list)))
             .routes(guarded(Operation::CreateApiToken, routes!(api_tokens::create)))
             .routes(guarded(Operation::RevokeApiToken, routes!(api_tokens::revoke)))

@@ -14,6 +14,7 @@ use serde_json::json;
 use tempfile::TempDir;
 use tokio_util::task::TaskTracker;
 
+use crate::audit::{self, Audit};
 use crate::consoles::Consoles;
 use crate::hypervisor::Hypervisor;
 use crate::sessions::{self, Connection, Lengths, Sessions};
@@ -34,6 +35,7 @@ pub(crate) struct Fixture {
     pub(crate) consoles: Consoles,
     pub(crate) tokens: Tokens,
     pub(crate) sessions: Sessions,
+    pub(crate) audit: Audit,
     pub(crate) tasks: TaskTracker,
 }
 
@@ -42,7 +44,27 @@ impl Fixture {
         Self::with(Hypervisor::none(), &sessions::Config::default()).await
     }
 
+    /// With an audit in the directory.
+    pub(crate) async fn audited() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let clock = ManualClock::at(START);
+        let config = audit::Config { log: false, ..audit::Config::default() };
+        let audit = Audit::open(&config, dir.path(), Arc::new(clock.clone())).await.unwrap();
+        Self::in_place(dir, clock, audit, Hypervisor::none(), &sessions::Config::default()).await
+    }
+
     pub(crate) async fn with(hypervisor: Hypervisor, config: &sessions::Config) -> Self {
+        let (dir, clock) = (tempfile::tempdir().unwrap(), ManualClock::at(START));
+        Self::in_place(dir, clock, Audit::off(), hypervisor, config).await
+    }
+
+    async fn in_place(
+        dir: TempDir,
+        clock: ManualClock,
+        audit: Audit,
+        hypervisor: Hypervisor,
+        config: &sessions::Config,
+    ) -> Self {
         let external = serde_json::from_value(json!({"networks": ["127.0.0.0/8"], "console": [
             {"uuid": "00000000-0000-4000-8000-000000000001", "name": "bmc", "protocol": "vnc", "host": "127.0.0.1", "port": 5900},
             {"uuid": "00000000-0000-4000-8000-000000000002", "name": "raw", "protocol": "tcp", "host": "127.0.0.1", "port": 5901},
@@ -50,8 +72,6 @@ impl Fixture {
         .unwrap();
         let urls = json!({"vnc": "https://c.example.org/vnc.html", "spice": "https://c.example.org/spice.html"});
         let consoles = Consoles::new(hypervisor, external, &"qemu:///system".parse().unwrap());
-        let dir = tempfile::tempdir().unwrap();
-        let clock = ManualClock::at(START);
         let store = Store::open(dir.path(), START).await.unwrap();
         let token_config = tokens::Config::default();
         let keys = SigningKeys::open(dir.path(), &token_config, 3600, START).unwrap();
@@ -65,9 +85,10 @@ impl Fixture {
             keys,
             store: store.clone(),
             clock: Arc::new(clock.clone()),
+            audit: audit.clone(),
             tasks: tasks.clone(),
         });
-        Self { dir, clock, store, consoles, tokens, sessions: Sessions::new(config), tasks }
+        Self { dir, clock, store, consoles, tokens, sessions: Sessions::new(config), audit, tasks }
     }
 
     pub(crate) async fn mint(&self, policy: Policy) -> Minted {

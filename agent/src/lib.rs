@@ -10,12 +10,16 @@
 //!  hypervisor (libvirt)     store (SQLite)  the world
 //! ```
 //!
-//! **Invariants**: only [`store`] contains SQL; only [`hypervisor`] contains libvirt and `unsafe`; what listens on a
-//! network is [`tunnel`], which talks to nobody without an edge's certificate, [`admin`], on loopback unless it is told
-//! otherwise, and, where it is configured, [`api`], which talks to an edge never and to nobody without TLS.
+//! What happens to consoles, tokens and sessions, all of them tell the [`audit`].
+//!
+//! **Invariants**: only [`store`] contains SQL, and for its own file the audit's store; only [`hypervisor`] contains
+//! libvirt and `unsafe`; what listens on a network is [`tunnel`], which talks to nobody without an edge's certificate,
+//! [`admin`], on loopback unless it is told otherwise, and, where it is configured, [`api`], which talks to an edge never
+//! and to nobody without TLS.
 
 pub mod admin;
 pub mod api;
+pub mod audit;
 pub mod callers;
 pub mod config;
 pub mod consoles;

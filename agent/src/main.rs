@@ -11,6 +11,7 @@ use anyhow::Context as _;
 use clap::Parser;
 use porthole_agent::admin::{self, Admin, Answers};
 use porthole_agent::api::{self, Api, Network, Socket};
+use porthole_agent::audit::Audit;
 use porthole_agent::callers::ApiTokens;
 use porthole_agent::config::Config;
 use porthole_agent::consoles::Consoles;
@@ -67,6 +68,8 @@ async fn run(config: Config, file: Followed<Config>, logs: Logs) -> anyhow::Resu
     let (node, id) = (config.node.name.clone(), config.node.id());
 
     let store = Store::open(&config.node.state_dir, clock.now()).await?;
+    let audit = Audit::open(&config.audit, &config.node.state_dir, Arc::clone(&clock)).await?;
+    audit.tell_left_open(store.left_open());
     let longest = config.sessions.longest;
     let keys = SigningKeys::open(&config.node.state_dir, &config.tokens, longest.as_seconds(), clock.now())?;
     let hypervisor = Hypervisor::connect(&config.libvirt, shutdown.hard.clone())?;
@@ -81,6 +84,7 @@ async fn run(config: Config, file: Followed<Config>, logs: Logs) -> anyhow::Resu
         keys: keys.clone(),
         store: store.clone(),
         clock: Arc::clone(&clock),
+        audit: audit.clone(),
         tasks: life.tasks(),
     });
     let sessions = Sessions::new(&config.sessions);
@@ -89,7 +93,13 @@ async fn run(config: Config, file: Followed<Config>, logs: Logs) -> anyhow::Resu
     let (network, tunnel) = (Network::bind(&config.api, &config.tunnel)?, Tunnel::bind(&config.tunnel)?);
     let admin = Admin::bind(&config.admin).await?;
     let pings = Pings::from(&config.sessions);
-    let services = Services { consoles: consoles.clone(), tokens: tokens.clone(), sessions: sessions.clone(), pings };
+    let services = Services {
+        consoles: consoles.clone(),
+        tokens: tokens.clone(),
+        sessions: sessions.clone(),
+        audit: audit.clone(),
+        pings,
+    };
     tracing::info!(%node, %id, version = env!("CARGO_PKG_VERSION"), tunnel = ?tunnel.addresses()?,
         api = ?network.addresses()?, admin = %admin.address()?, "ready to serve");
     let trust = tunnel.trust().clone();
@@ -122,6 +132,7 @@ async fn run(config: Config, file: Followed<Config>, logs: Logs) -> anyhow::Resu
         sessions: sessions.clone(),
         api_tokens: ApiTokens::new(store.clone(), Arc::clone(&clock)),
         feed: sessions.feed().clone(),
+        audit: audit.clone(),
         clock: Arc::clone(&clock),
     });
 
@@ -136,6 +147,7 @@ async fn run(config: Config, file: Followed<Config>, logs: Logs) -> anyhow::Resu
     life.ready("serving consoles");
 
     let outcome = life.finish(DRAIN).await;
+    audit.close().await;
     store.close().await;
     tracing::info!(?outcome, "stopped");
     Ok(outcome)

@@ -35,6 +35,7 @@ pub use self::sessions::SessionEnd;
 pub use self::sweep::{Swept, sweep_now_and_then};
 pub use self::tokens::{NewToken, Redeem, TokenMark, TokenRecord};
 use self::write::Write;
+use crate::audit::Viewer;
 use crate::metrics::instruments;
 
 /// How many connections read.
@@ -52,6 +53,8 @@ pub struct Store {
     /// The number of the token that was written last.
     newest_token: Arc<AtomicI64>,
     instruments: instruments::Store,
+    /// Who was connected when an earlier run died.
+    left_open: Arc<[Viewer]>,
     /// Keeps other agents out for as long as this one has the file open.
     _place: Arc<Place>,
 }
@@ -158,14 +161,28 @@ impl Store {
         let readers = pool().max_connections(READERS).connect_with(options.read_only(true)).await.map_err(sqlite)?;
         let newest_token: Option<i64> =
             sqlx::query_scalar("SELECT max(number) FROM tokens").fetch_one(&writer).await.map_err(sqlite)?;
-        let newest_token = Arc::new(AtomicI64::new(newest_token.unwrap_or(0)));
-        let (boot_id, instruments) = (boot_id.into(), instruments::Store::default());
-        let store = Self { writer, readers, boot_id, newest_token, instruments, _place: Arc::new(place) };
-        let closed = store.close_left_open(now).await.map_err(OpenError::CloseLeftOpen)?;
-        if closed > 0 {
-            tracing::warn!(sessions = closed, "an earlier run ended without closing these sessions' rows");
+        let mut store = Self {
+            writer,
+            readers,
+            boot_id: boot_id.into(),
+            newest_token: Arc::new(AtomicI64::new(newest_token.unwrap_or(0))),
+            instruments: instruments::Store::default(),
+            left_open: Arc::default(),
+            _place: Arc::new(place),
+        };
+        store.left_open = store.close_left_open(now).await.map_err(OpenError::CloseLeftOpen)?.into();
+        if !store.left_open.is_empty() {
+            tracing::warn!(
+                sessions = store.left_open.len(),
+                "an earlier run ended without closing these sessions' rows"
+            );
         }
         Ok(store)
+    }
+
+    /// Whose sessions an earlier run left open, and opening closed.
+    pub fn left_open(&self) -> &[Viewer] {
+        &self.left_open
     }
 
     /// Closes the connections; what is under way is finished first.
@@ -194,7 +211,7 @@ impl Store {
 }
 
 /// Names the operation that SQLite's error belongs to.
-fn failed(operation: &'static str) -> impl Fn(sqlx::Error) -> Error {
+pub(crate) fn failed(operation: &'static str) -> impl Fn(sqlx::Error) -> Error {
     move |source| Error::Sqlite { operation, source }
 }
 

@@ -38,6 +38,7 @@ pub use self::mint::{MintError, MintRequest, Minted};
 pub use self::policy::{Policy, TokenState, UnknownPolicy, judge};
 pub use self::rights::{Rights, RightsWanted};
 pub use self::urls::{BaseUrl, InvalidBaseUrl, Urls};
+use crate::audit::{Audit, Subject};
 use crate::callers::CallerName;
 use crate::consoles::Consoles;
 use crate::metrics::instruments;
@@ -85,6 +86,8 @@ pub struct Parts {
     pub store: Store,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
+    /// Who is told what happens to them.
+    pub audit: Audit,
     /// What the end of the process waits for.
     pub tasks: TaskTracker,
 }
@@ -102,6 +105,11 @@ impl Examined {
     /// Its public name.
     pub const fn id(&self) -> TokenId {
         self.record.id
+    }
+
+    /// What the audit says of it.
+    pub fn subject(&self) -> Subject {
+        self.record.subject()
     }
 
     /// The console it is for.
@@ -141,6 +149,21 @@ impl Examined {
     }
 }
 
+/// A token that may not be used now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// Why.
+    pub reason: Reason,
+    /// What is known of it: nothing, if this host does not know it.
+    pub subject: Option<Subject>,
+}
+
+impl From<Reason> for Refused {
+    fn from(reason: Reason) -> Self {
+        Self { reason, subject: None }
+    }
+}
+
 /// A redeemed token: the right to one connection. To be given to [`Sessions::begin`](crate::sessions::Sessions::begin);
 /// dropped instead, its session's row ends as `client_gone`.
 #[derive(Debug)]
@@ -172,8 +195,8 @@ pub enum RevokeError {
 impl Tokens {
     /// Puts them together.
     pub fn new(parts: Parts) -> Self {
-        let Parts { node, config, urls, lengths, consoles, keys, store, clock, tasks } = parts;
-        let recorder = Recorder { store, clock, tasks };
+        let Parts { node, config, urls, lengths, consoles, keys, store, clock, audit, tasks } = parts;
+        let recorder = Recorder { store, clock, audit, tasks };
         let settings = ArcSwap::from_pointee(Settings { config, urls, lengths });
         let instruments = instruments::Tokens::default();
         Self(Arc::new(Shared { node, settings, consoles, keys, recorder, instruments }))
@@ -196,10 +219,15 @@ impl Tokens {
 
     /// Whether this token would open its console now. Changes nothing.
     pub async fn examine(&self, presented: &Presented) -> Result<Examined, Reason> {
+        self.examine_to_use(presented).await.map_err(|refused| refused.reason)
+    }
+
+    /// As [`Self::examine`], for somebody who wants to use it: a refusal says whose token it is, for the record.
+    pub async fn examine_to_use(&self, presented: &Presented) -> Result<Examined, Refused> {
         let origin = presented.token.unverified_origin().map_err(|MalformedToken| Reason::BadSignature)?;
         // A token of another node cannot be checked here; it was sent to the wrong door.
         if origin.node != self.0.node {
-            return Err(Reason::WrongNode);
+            return Err(Reason::WrongNode.into());
         }
         token::verify(&presented.token, &self.0.keys.verifying()).map_err(|error| match error {
             VerifyError::Malformed(_) | VerifyError::UnknownKey | VerifyError::BadSignature => Reason::BadSignature,
@@ -208,7 +236,8 @@ impl Tokens {
         let binding = presented.binding.as_ref().map(porthole_shared::binding::BindingSecret::hash);
         let record = self.0.recorder.store.token(&hash).await.map_err(|error| internal(&error))?;
         let record = record.ok_or(Reason::UnknownToken)?;
-        judge(&record.state, binding, self.now())?;
+        judge(&record.state, binding, self.now())
+            .map_err(|reason| Refused { reason, subject: Some(record.subject()) })?;
         Ok(Examined { hash, binding, record })
     }
 
@@ -233,7 +262,7 @@ impl Tokens {
         drop(self.0.recorder.tasks.spawn(async move {
             let redeemed = recorder.store.redeem(&wanted).await.map_err(|error| internal(&error)).flatten();
             drop(answer.send(redeemed.map(|facts| {
-                let row = OpenRow::new(facts.id, recorder);
+                let row = OpenRow::new(&facts, recorder);
                 let longest = Duration::from_secs(u64::try_from(facts.until.0.saturating_sub(now.0)).unwrap_or(0));
                 Redeemed { facts, longest, row }
             })));
@@ -244,6 +273,17 @@ impl Tokens {
         })?;
         self.0.instruments.redeemed(redeemed.facts.console.kind);
         Ok(redeemed)
+    }
+
+    /// What the audit says of a token, if it is known.
+    pub async fn subject(&self, id: TokenId) -> Option<Subject> {
+        match self.0.recorder.store.token_called(id).await {
+            Ok(record) => record.map(|record| record.subject()),
+            Err(error) => {
+                tracing::warn!(token = %id, error = chain(&error), "the audit will not say whose token this is");
+                None
+            }
+        }
     }
 
     /// Withdraws a token. Ending its sessions is the caller's.

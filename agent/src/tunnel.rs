@@ -40,6 +40,7 @@ use tokio_util::task::TaskTracker;
 pub use self::config::{Config, DEFAULT_PORT, MOST_CONNECTIONS};
 use self::trust::Following;
 pub use self::trust::Trust;
+use crate::audit::Audit;
 use crate::consoles::Consoles;
 use crate::metrics::instruments;
 use crate::sessions::Sessions;
@@ -57,6 +58,8 @@ pub struct Services {
     pub tokens: Tokens,
     /// Who is connected.
     pub sessions: Sessions,
+    /// Who is told of refusals.
+    pub audit: Audit,
     /// How clients that vanished are noticed.
     pub pings: Pings,
 }

@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use porthole_shared::config::Duration;
 
 use crate::commands::url;
-use crate::commands::{api_tokens, keys, sessions, tokens};
+use crate::commands::{api_tokens, audit, keys, sessions, tokens};
 use crate::pki;
 
 const LONG_ABOUT: &str = "Consoles of libvirt virtual machines in a browser: the operator's commands.\n\n\
@@ -20,6 +20,7 @@ Examples:
   porthole url web-01                  a link to the screen of the guest web-01
   porthole sessions                    who is connected
   porthole sessions --json | jq -r '.sessions[].id'
+  porthole audit --since 1h            what happened in the last hour
 
 Exit codes:
   0  done
@@ -29,7 +30,7 @@ Exit codes:
   4  anything else: a file that cannot be written, an answer that makes no sense
 
 With --json a result is one line on standard output that holds one JSON value (of the agent: its
-own answer), and a failure one line on standard error: {\"error\":{\"exit\",\"code\",\"message\",\"next\"}}.";
+own answer; of `porthole audit`, one line for each entry), and a failure one line on standard error: {\"error\":{\"exit\",\"code\",\"message\",\"next\"}}.";
 
 /// The operator's commands
 #[derive(Debug, Parser)]
@@ -107,6 +108,8 @@ Examples:
     Sessions(sessions::Arguments),
     /// List links, or withdraw some
     Tokens(tokens::Arguments),
+    /// Show who did what: links made and used, sessions, refusals
+    Audit(audit::Arguments),
     /// Change the keys that links are signed with
     Keys(keys::Arguments),
     /// List, make and withdraw the tokens that programs call the API with

@@ -12,6 +12,7 @@ use crate::output::{Output, plain};
 use crate::pki;
 
 pub(crate) mod api_tokens;
+pub(crate) mod audit;
 mod consoles;
 pub(crate) mod keys;
 pub(crate) mod sessions;
@@ -28,6 +29,7 @@ pub(crate) fn run(line: CommandLine, output: Output) -> Result<(), Failure> {
         Command::Url(request) => url::run(&request, &agent()?, output),
         Command::Sessions(arguments) => sessions::run(&arguments, &agent()?, output),
         Command::Tokens(arguments) => tokens::run(&arguments, &agent()?, output),
+        Command::Audit(arguments) => audit::run(&arguments, &agent()?, output),
         Command::Keys(arguments) => keys::run(&arguments, &agent()?, output),
         Command::ApiToken(arguments) => api_tokens::run(&arguments, &agent()?, output),
         Command::Status => status::run(&agent()?, output),

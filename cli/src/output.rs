@@ -114,6 +114,11 @@ impl Output {
         Self { json, coloured }
     }
 
+    /// Whether it is for a program.
+    pub(crate) const fn is_json(self) -> bool {
+        self.json
+    }
+
     /// Prints a result: the JSON, or the text that the closure makes.
     pub(crate) fn result(self, json: &Value, text: impl FnOnce() -> String) -> Result<(), Failure> {
         plain(&if self.json { format!("{json}\n") } else { text() })

@@ -1,6 +1,7 @@
 //! Wall-clock time, passed in, so that tests can set it.
 
 use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -27,6 +28,18 @@ impl UnixTime {
             .ok()
             .and_then(|when| when.format(&Rfc3339).ok())
             .unwrap_or_else(|| format!("@{}", self.0))
+    }
+}
+
+/// A text that is no moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a moment in RFC 3339, such as 2026-11-20T10:00:00Z")]
+pub struct InvalidTime;
+
+impl FromStr for UnixTime {
+    type Err = InvalidTime;
+    fn from_str(text: &str) -> Result<Self, InvalidTime> {
+        OffsetDateTime::parse(text, &Rfc3339).map(|when| Self(when.unix_timestamp())).map_err(|_| InvalidTime)
     }
 }
 
@@ -84,6 +97,17 @@ mod tests {
     fn prints_as_rfc_3339() {
         assert_eq!(UnixTime(0).to_string(), "1970-01-01T00:00:00Z");
         assert_eq!(UnixTime(i64::MAX).to_string(), format!("@{}", i64::MAX));
+    }
+
+    #[test]
+    fn reads_what_it_prints_and_other_zones() {
+        for second in [0, -1, 1_795_168_800, 253_402_300_799] {
+            assert_eq!(UnixTime(second).to_string().parse(), Ok(UnixTime(second)));
+        }
+        assert_eq!("2026-11-20T11:00:00.9+01:00".parse::<UnixTime>(), "2026-11-20T10:00:00Z".parse());
+        for text in ["", "now", "2026-11-20", "2026-11-20T10:00:00", "1795168800"] {
+            assert_eq!(text.parse::<UnixTime>(), Err(InvalidTime), "{text}");
+        }
     }
 
     #[test]

@@ -3,6 +3,8 @@
 //! Levels above `warn` are for Porthole's own code only. Libraries print requests, headers and messages at their finer
 //! levels (tungstenite whole messages), so no setting turns those on: a secret must not reach a log because somebody
 //! was looking for a fault.
+//!
+//! Lines of the target `audit` are no diagnostics but a record: they are there whatever the level.
 
 use std::io;
 
@@ -86,5 +88,8 @@ fn filter(level: Level) -> Targets {
         Level::Debug => LevelFilter::DEBUG,
         Level::Trace => LevelFilter::TRACE,
     };
-    Targets::new().with_default(LevelFilter::WARN.min(own)).with_target("porthole", own)
+    Targets::new()
+        .with_default(LevelFilter::WARN.min(own))
+        .with_target("porthole", own)
+        .with_target("audit", LevelFilter::INFO)
 }

@@ -13,6 +13,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::schema;
+use crate::audit::ReadError;
 use crate::callers::{CreateError, Operation, RevokeApiTokenError, Role};
 use crate::consoles::{FindError, ListError};
 use crate::sessions::NoSuchSession;
@@ -223,6 +224,15 @@ impl From<RevokeError> for Problem {
         match error {
             RevokeError::UnknownToken => Self::reason(Reason::UnknownToken, error.to_string()),
             RevokeError::Store(_) => Self::internal(&error),
+        }
+    }
+}
+
+impl From<ReadError> for Problem {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Off => Self::new(StatusCode::CONFLICT, "audit_off", error.to_string()),
+            ReadError::Store(_) => Self::internal(&error),
         }
     }
 }

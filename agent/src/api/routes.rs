@@ -3,6 +3,7 @@
 //! Whether a caller may ask at all is settled before these run; of whose things it may, each hands on.
 
 pub(super) mod api_tokens;
+pub(super) mod audit;
 pub(super) mod consoles;
 pub(super) mod events;
 mod selection;

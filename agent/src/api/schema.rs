@@ -5,6 +5,7 @@ use porthole_shared::names::{ConsoleKind, ConsoleSource};
 use utoipa::openapi::schema::SchemaType;
 use utoipa::openapi::{KnownFormat, Object, ObjectBuilder, SchemaFormat, Type};
 
+use crate::audit::Kind;
 use crate::callers::Role;
 use crate::tokens::Policy;
 
@@ -45,6 +46,11 @@ pub(super) fn policy() -> Object {
 /// The same where it is asked for.
 pub(super) fn asked_policy() -> Object {
     or_null(policy())
+}
+
+/// What sort of thing happened.
+pub(super) fn audit_event() -> Object {
+    words(Kind::ALL.iter().map(|kind| kind.as_str()))
 }
 
 /// What a caller is trusted with.

@@ -93,6 +93,7 @@ fn api(fixture: &Fixture) -> Api {
         sessions: fixture.sessions.clone(),
         api_tokens: ApiTokens::new(fixture.store.clone(), Arc::clone(&clock)),
         feed: fixture.sessions.feed().clone(),
+        audit: fixture.audit.clone(),
         clock,
     })
 }

@@ -49,6 +49,10 @@ pub struct SessionFacts {
     pub until: UnixTime,
     /// What its viewer may do.
     pub rights: Rights,
+    /// How many connections it has with the one that was opened last, as its row counts them.
+    pub connections: u64,
+    /// Whether opening it was the first use of its token.
+    pub first_use: bool,
     /// Bytes of its connections that have ended, from the client.
     pub bytes_in: u64,
     /// Bytes of its connections that have ended, to the client.

@@ -359,7 +359,8 @@ proptest! {
                     let facts = SessionFacts {
                         id: sessions[*who], token: tokens[*who], console: consoles[*who % 2],
                         name: "guest".parse().unwrap(), requestor: None, minted_by: None, client_address: String::new(),
-                        edge: edge(), started: START, until: START, rights: Rights::default(), bytes_in: 0, bytes_out: 0,
+                        edge: edge(), started: START, until: START, rights: Rights::default(), connections: 1,
+                        first_use: true, bytes_in: 0, bytes_out: 0,
                     };
                     prop_assert!(table.begin(*number, facts).is_some());
                     *begun = true;

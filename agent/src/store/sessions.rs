@@ -4,9 +4,11 @@ use porthole_shared::clock::UnixTime;
 use porthole_shared::names::{ConsoleKind, SessionId};
 use porthole_shared::reason::Reason;
 use sqlx::SqliteConnection;
+use sqlx::sqlite::SqliteRow;
 
-use super::convert::{count, parsed, signed, time};
+use super::convert::{console, count, parsed, parsed_option, signed, time, value};
 use super::{Error, Redeem, Store, TokenRecord, failed};
+use crate::audit::{Subject, Viewer};
 use crate::sessions::SessionFacts;
 use crate::tokens::Policy;
 
@@ -39,7 +41,7 @@ pub(super) async fn open(
              client_address = ?1, edge = ?2, edge_instance = ?3 \
          WHERE id = (SELECT id FROM sessions WHERE token_id = ?4 ORDER BY open > 0 DESC, started DESC LIMIT 1) \
            AND (?5 OR (?6 AND open > 0)) \
-         RETURNING id, started, bytes_in, bytes_out",
+         RETURNING id, started, bytes_in, bytes_out, open",
     )
     .bind(wanted.client.address.to_string())
     .bind(wanted.edge.as_str())
@@ -50,11 +52,12 @@ pub(super) async fn open(
     .fetch_optional(&mut *write)
     .await
     .map_err(failed(operation))?;
-    let (id, started, bytes_in, bytes_out) = if let Some(row) = row {
-        (parsed(&row, "id")?, time(&row, "started")?, count(&row, "bytes_in")?, count(&row, "bytes_out")?)
+    let (id, started, bytes_in, bytes_out, connections) = if let Some(row) = row {
+        let bytes = (count(&row, "bytes_in")?, count(&row, "bytes_out")?);
+        (parsed(&row, "id")?, time(&row, "started")?, bytes.0, bytes.1, count(&row, "open")?)
     } else {
         insert(write, token, wanted).await.map_err(failed(operation))?;
-        (wanted.new_session, wanted.now, 0, 0)
+        (wanted.new_session, wanted.now, 0, 0, 1)
     };
     let longest = token.rights.longest.map_or(wanted.longest_session, |longest| longest.min(wanted.longest_session));
     // Should the clock have been set back since it began, it does not last longer for that.
@@ -71,6 +74,8 @@ pub(super) async fn open(
         started,
         until,
         rights: token.rights,
+        connections,
+        first_use: token.state.uses == 1,
         bytes_in,
         bytes_out,
     })
@@ -99,23 +104,24 @@ async fn insert(write: &mut SqliteConnection, token: &TokenRecord, wanted: &Rede
 }
 
 impl Store {
-    /// Writes a connection's end; with the last open connection the session ends too.
-    pub async fn end_connection(&self, end: &SessionEnd) -> Result<(), Error> {
+    /// Writes a connection's end; with the last open connection the session ends too. How many it has left.
+    pub async fn end_connection(&self, end: &SessionEnd) -> Result<u64, Error> {
         let operation = "closing a session";
         let mut write = self.write(operation).await?;
-        sqlx::query(
+        let row = sqlx::query(
             "UPDATE sessions SET open = open - 1, bytes_in = bytes_in + ?1, bytes_out = bytes_out + ?2, \
                  ended = CASE WHEN open = 1 THEN ?3 END, reason = CASE WHEN open = 1 THEN ?4 END \
-             WHERE id = ?5 AND open > 0",
+             WHERE id = ?5 AND open > 0 RETURNING open",
         )
         .bind(signed(end.bytes_in))
         .bind(signed(end.bytes_out))
         .bind(end.ended.0)
         .bind(end.reason.code())
         .bind(end.id.to_string())
-        .execute(&mut *write)
+        .fetch_optional(&mut *write)
         .await
         .map_err(failed(operation))?;
+        let left = row.map_or(Ok(0), |row| count(&row, "open"))?;
         if end.reason == Reason::Idle {
             // Whoever comes upon the window that somebody left must not go on by reconnecting. A link for many stays.
             sqlx::query(
@@ -129,20 +135,41 @@ impl Store {
             .await
             .map_err(failed(operation))?;
         }
-        write.commit().await.map_err(failed(operation))
+        write.commit().await.map_err(failed(operation))?;
+        Ok(left)
     }
 
-    /// Closes the rows of sessions whose agent has died; how many there were.
-    pub(super) async fn close_left_open(&self, now: UnixTime) -> Result<u64, Error> {
+    /// Closes the rows of sessions whose agent has died; says whose they were.
+    pub(super) async fn close_left_open(&self, now: UnixTime) -> Result<Vec<Viewer>, Error> {
         let operation = "closing left-over sessions";
         let mut write = self.write(operation).await?;
-        let done = sqlx::query("UPDATE sessions SET open = 0, ended = ?, reason = ? WHERE open > 0")
-            .bind(now.0)
-            .bind(Reason::AgentRestarted.code())
-            .execute(&mut *write)
-            .await
-            .map_err(failed(operation))?;
+        let rows = sqlx::query(
+            "UPDATE sessions SET open = 0, ended = ?, reason = ? WHERE open > 0 \
+             RETURNING *, (SELECT minted_by FROM tokens WHERE tokens.id = token_id) AS minted_by",
+        )
+        .bind(now.0)
+        .bind(Reason::AgentRestarted.code())
+        .fetch_all(&mut *write)
+        .await
+        .map_err(failed(operation))?;
+        let viewers = rows.iter().map(viewer).collect::<Result<_, _>>()?;
         write.commit().await.map_err(failed(operation))?;
-        Ok(done.rows_affected())
+        Ok(viewers)
     }
+}
+
+fn viewer(row: &SqliteRow) -> Result<Viewer, Error> {
+    let subject = Subject {
+        token: parsed(row, "token_id")?,
+        console: console(row)?,
+        name: parsed(row, "name")?,
+        requestor: parsed_option(row, "requestor")?,
+        minted_by: parsed_option(row, "minted_by")?,
+    };
+    Ok(Viewer {
+        subject,
+        session: parsed(row, "id")?,
+        client: value(row, "client_address")?,
+        edge: parsed(row, "edge")?,
+    })
 }

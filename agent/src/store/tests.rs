@@ -372,6 +372,11 @@ impl Store {
         sqlx::query(statement).execute(&self.writer).await.unwrap();
     }
 
+    /// As opening the store does it: for tests of other modules.
+    pub(crate) async fn close_left_open_now(&self, now: UnixTime) -> Vec<Viewer> {
+        self.close_left_open(now).await.unwrap()
+    }
+
     /// A session's reason and bytes: for tests of other modules.
     pub(crate) async fn session_end(&self, id: SessionId) -> (Option<Reason>, i64, i64) {
         let (_, _, _, reason, bytes_in, bytes_out) = row(self, id).await;

@@ -13,6 +13,7 @@ use sqlx::sqlite::SqliteRow;
 
 use super::convert::{binding, console, count, parsed, parsed_option, time, value};
 use super::{Error, Store, failed};
+use crate::audit::Subject;
 use crate::callers::CallerName;
 use crate::sessions::SessionFacts;
 use crate::tokens::{Policy, Rights, TokenState, judge};
@@ -103,6 +104,20 @@ const REDEEM: &str = "
           END
     RETURNING *, boot_id = ?5 AS this_boot";
 
+impl TokenRecord {
+    /// What the audit says of it.
+    pub fn subject(&self) -> Subject {
+        let Self { id, console, name, requestor, minted_by, .. } = self;
+        Subject {
+            token: *id,
+            console: *console,
+            name: name.clone(),
+            requestor: requestor.clone(),
+            minted_by: minted_by.clone(),
+        }
+    }
+}
+
 impl Store {
     /// Writes a new token down.
     pub async fn insert_token(&self, token: &NewToken) -> Result<(), Error> {
@@ -151,6 +166,17 @@ impl Store {
     pub async fn token(&self, hash: &TokenHash) -> Result<Option<TokenRecord>, Error> {
         let row = sqlx::query("SELECT *, boot_id = ?2 AS this_boot FROM tokens WHERE hash = ?1")
             .bind(hash.0.as_slice())
+            .bind(&*self.boot_id)
+            .fetch_optional(&self.readers)
+            .await
+            .map_err(failed("looking up a token"))?;
+        row.as_ref().map(record).transpose()
+    }
+
+    /// The token of this public name, of whatever boot.
+    pub async fn token_called(&self, id: TokenId) -> Result<Option<TokenRecord>, Error> {
+        let row = sqlx::query("SELECT *, boot_id = ?2 AS this_boot FROM tokens WHERE id = ?1")
+            .bind(id.to_string())
             .bind(&*self.boot_id)
             .fetch_optional(&self.readers)
             .await

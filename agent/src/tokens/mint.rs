@@ -9,6 +9,7 @@ use porthole_shared::token::{Claims, SigningKeyError, Token};
 
 use super::rights::within;
 use super::{Policy, Rights, RightsWanted, Tokens};
+use crate::audit::{Event, Subject};
 use crate::callers::CallerName;
 use crate::consoles::{self, Owner, OwnerState};
 use crate::store::{self, NewToken};
@@ -240,6 +241,9 @@ impl Tokens {
             token = %id, %console, %name, %policy, %redeem_by, read_only = rights.read_only,
             requestor = row.requestor.as_ref().map(tracing::field::display), "token made"
         );
+        let subject =
+            Subject { token: id, console, name: name.clone(), requestor: row.requestor, minted_by: row.minted_by };
+        self.0.recorder.audit.tell(Event::Minted(subject));
         Ok(Minted { id, url: base.with_token(&token), token, console, name, policy, rights, redeem_by, expires })
     }
 }

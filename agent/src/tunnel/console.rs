@@ -18,18 +18,20 @@ use porthole_shared::binding::BINARY_SUBPROTOCOL;
 use porthole_shared::lifecycle::chain;
 use porthole_shared::names::EdgeName;
 use porthole_shared::reason::Reason;
-use porthole_shared::tunnel::{ClientFacts, ConsoleRequest, WebSocketKey};
-use serde_json::json;
+use porthole_shared::tunnel::{ClientFacts, ConsoleRequest, Presented, WebSocketKey};
+use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 use tokio_rustls::server::TlsStream;
 
+use super::Server;
 use super::listener::Link;
 use super::routes::malformed;
+use crate::audit::{Event, Refusal, Subject};
 use crate::consoles::open::{ConsoleStream, open};
-use crate::sessions::Connection;
+use crate::sessions::{Connection, Sessions};
 use crate::throttle::Throttle;
-use crate::tokens::Examined;
+use crate::tokens::{Examined, Refused};
 use crate::websocket::{Inbound, Relay, accept};
 
 /// How long opening a console, or looking for it, may take, all in all. libvirt's own deadlines (5 s) shall run out first, because their end
@@ -46,28 +48,40 @@ pub(super) async fn connect(
     mut request: Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, Reason> {
     let server = &link.server;
-    if server.shutdown.soft.is_cancelled() {
-        return Err(Reason::Draining);
-    }
     let wanted = ConsoleRequest::read(request.headers()).map_err(|error| malformed(error, edge))?;
     // HTTP/1.0 has no upgrades, whatever its headers say.
     request.extensions().get::<OnUpgrade>().ok_or(Reason::BadRequest)?;
 
-    let services = &server.services;
     let client = &wanted.presented.client;
-    let feed = services.sessions.feed();
-    let token = services.tokens.examine(&wanted.presented).await.inspect_err(|reason| {
-        feed.tell_refusal(None, json!({ "client_address": client.address, "edge": edge, "reason": reason }));
+    let (console, connection) =
+        admit(server, edge, &wanted.presented).await.map_err(|Refused { reason, subject }| {
+            tell_listeners(&server.services.sessions, edge, client, reason, subject.as_ref());
+            let (edge, client) = (edge.clone(), client.address.ip());
+            server.services.audit.tell(Event::Refused(Refusal { reason, edge, client, subject }));
+            reason
+        })?;
+
+    let upgrade = hyper::upgrade::on(&mut request);
+    drop(server.connections.spawn(carry(Arc::clone(link), upgrade, console, connection)));
+    switching(&wanted.key, wanted.binary)
+}
+
+/// Uses the token, once its console is open.
+async fn admit(
+    server: &Server,
+    edge: &EdgeName,
+    presented: &Presented,
+) -> Result<(ConsoleStream, Connection), Refused> {
+    if server.shutdown.soft.is_cancelled() {
+        return Err(Reason::Draining.into());
+    }
+    let (services, client) = (&server.services, &presented.client);
+    let token = services.tokens.examine_to_use(presented).await.inspect_err(|Refused { reason, .. }| {
         tracing::debug!(%edge, client = %client.address, %reason, "a token was refused");
     })?;
     let refused = |reason: Reason, error: Option<String>| {
         tell_of_refusal(&server.complaints.console, &token, client, reason, error.as_deref());
-        let data = json!({
-            "token_id": token.id(), "console": token.console(), "name": token.name(), "requestor": token.requestor(),
-            "client_address": client.address, "edge": edge, "reason": reason,
-        });
-        feed.tell_refusal(token.minted_by().cloned(), data);
-        reason
+        Refused { reason, subject: Some(token.subject()) }
     };
     let place = services.sessions.reserve(&token, client, edge).map_err(|reason| refused(reason, None))?;
     let began = Instant::now();
@@ -76,11 +90,21 @@ pub(super) async fn connect(
         .map_err(|error| refused(error.reason(), Some(chain(&error))))?;
     server.instruments.opened(token.console().kind, began.elapsed());
     let redeemed = services.tokens.redeem(&token, client, edge).await.map_err(|reason| refused(reason, None))?;
-    let connection = services.sessions.begin(place, redeemed);
+    Ok((console, services.sessions.begin(place, redeemed)))
+}
 
-    let upgrade = hyper::upgrade::on(&mut request);
-    drop(server.connections.spawn(carry(Arc::clone(link), upgrade, console, connection)));
-    switching(&wanted.key, wanted.binary)
+/// Each refusal, while the audit counts them: who listens is there at the moment.
+fn tell_listeners(sessions: &Sessions, edge: &EdgeName, client: &ClientFacts, reason: Reason, of: Option<&Subject>) {
+    let mut data = json!({ "client_address": client.address, "edge": edge, "reason": reason });
+    if let (Some(data), Some(Subject { token, console, name, requestor, .. })) = (data.as_object_mut(), of) {
+        let Value::Object(more) =
+            json!({ "token_id": token, "console": console, "name": name, "requestor": requestor })
+        else {
+            return;
+        };
+        data.extend(more);
+    }
+    sessions.feed().tell_refusal(of.and_then(|subject| subject.minted_by.clone()), data);
 }
 
 /// Whoever has a link can draw a refusal out again and again: the ordinary ones are for those who debug, and of the

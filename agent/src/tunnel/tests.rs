@@ -122,12 +122,13 @@ impl Agent {
             keys: SigningKeys::open(state.path(), &config, 3600, now).unwrap(),
             store: Store::open(state.path(), now).await.unwrap(),
             clock: Arc::new(SystemClock),
+            audit: Audit::off(),
             tasks: TaskTracker::new(),
             config,
         });
         let sessions = Sessions::new(&crate::sessions::Config::default());
         let pings = Pings::from(&crate::sessions::Config::default());
-        let services = Services { consoles, tokens, sessions, pings };
+        let services = Services { consoles, tokens, sessions, audit: Audit::off(), pings };
 
         let files = pki.issue("agent", agent_role(NODE), &[]);
         let mut table = json!({"listen": ["127.0.0.1:0"], "certificate": files.certificate, "key": files.key,

@@ -12,6 +12,8 @@ pub(crate) const CONSOLES: &str = "/v1/consoles";
 pub(crate) const TOKENS: &str = "/v1/tokens";
 /// `GET`: live sessions. `DELETE`: ends some; with `/ID`, that one.
 pub(crate) const SESSIONS: &str = "/v1/sessions";
+/// `GET`: what happened.
+pub(crate) const AUDIT: &str = "/v1/audit";
 /// `POST`: signs with a new key from now on.
 pub(crate) const ROTATE: &str = "/v1/signing-keys/rotate";
 /// `GET`: API tokens; `POST`: makes one. With `/ID`, `DELETE`: withdraws one.
@@ -224,6 +226,45 @@ pub(crate) struct Session {
     /// When it ends at the latest.
     #[serde(default)]
     pub(crate) until: Option<String>,
+}
+
+/// An entry of the answer of [`AUDIT`].
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Entry {
+    /// When.
+    pub(crate) at: String,
+    /// What happened.
+    pub(crate) event: String,
+    /// Who did it.
+    pub(crate) caller: Option<String>,
+    /// For whom the link is.
+    pub(crate) requestor: Option<String>,
+    /// The console.
+    pub(crate) console: Option<EntryConsole>,
+    /// What its owner is called.
+    pub(crate) name: Option<String>,
+    /// The session.
+    pub(crate) session: Option<String>,
+    /// Where the viewer is.
+    pub(crate) client: Option<String>,
+    /// Through which edge.
+    pub(crate) edge: Option<String>,
+    /// Why.
+    pub(crate) reason: Option<String>,
+    /// From the viewer.
+    pub(crate) bytes_in: Option<u64>,
+    /// To the viewer.
+    pub(crate) bytes_out: Option<u64>,
+    /// How many it stands for.
+    pub(crate) count: Option<u64>,
+}
+
+/// The console of an entry.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct EntryConsole {
+    /// What is spoken there.
+    pub(crate) kind: String,
 }
 
 /// The answer of [`ROTATE`].

@@ -127,7 +127,7 @@ fn row(session: &Session) -> [Cell; 13] {
 }
 
 /// Bytes as people read them: `812 B`, `1.2 KiB`, `3.0 GiB`.
-fn amount(bytes: u64) -> String {
+pub(super) fn amount(bytes: u64) -> String {
     let (mut whole, mut rest) = (bytes, 0);
     for unit in ["B", "KiB", "MiB", "GiB", "TiB"] {
         if whole < 1024 || unit == "TiB" {

@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 mod agent;
+mod audit;
 mod pki;
 mod run;
 mod stub;

@@ -18,6 +18,7 @@ use crate::api::extract::{Asked, Id, Named as _};
 use crate::api::page::Piece;
 use crate::api::problem::Problem;
 use crate::api::{Api, schema};
+use crate::audit::{Deed, Event, Target};
 use crate::callers::CallerName;
 use crate::sessions::LiveSession;
 
@@ -156,6 +157,8 @@ pub(in crate::api) async fn kill_all_of(
         let tokens = api.tokens.revoke_all_of(&which, true).await.map_err(|error| Problem::internal(&error))?;
         let connections = api.sessions.end_all_of(&which, Reason::Killed);
         tracing::info!(?which, tokens, connections, by = %rights.caller.name, "sessions killed");
+        let (to, caller) = (Target::All(which), rights.caller.name);
+        api.audit.tell(Event::Killed(Deed { to, tokens, connections: connections as u64, caller }));
         Ok(Json(Ended::new(tokens, connections)))
     })
     .await
@@ -186,6 +189,9 @@ pub(in crate::api) async fn kill(
         // It may have ended meanwhile, which is what was asked for.
         let connections = api.sessions.kill(id).unwrap_or_default();
         tracing::info!(session = %id, %token, connections, by = %rights.caller.name, "session killed");
+        let to = Target::Session { id, token, subject: api.tokens.subject(token).await };
+        let (tokens, caller) = (revoked.is_ok().into(), rights.caller.name);
+        api.audit.tell(Event::Killed(Deed { to, tokens, connections: connections as u64, caller }));
         revoked?;
         Ok(StatusCode::NO_CONTENT)
     })

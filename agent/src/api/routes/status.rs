@@ -29,6 +29,8 @@ pub(in crate::api) struct Status {
     libvirt_error: Option<String>,
     /// How many are live.
     sessions: usize,
+    /// Events that found no room in the audit since the agent started.
+    audit_lost: u64,
     /// The key that tokens are signed with.
     #[schema(value_type = String)]
     signing_key: KeyId,
@@ -56,6 +58,7 @@ pub(in crate::api) async fn show(State(api): State<Api>) -> Json<Status> {
         libvirt: link.as_str(),
         libvirt_error,
         sessions: api.sessions.len(),
+        audit_lost: api.audit.lost(),
         signing_key: api.tokens.keys().current(),
     })
 }

@@ -18,6 +18,7 @@ use crate::api::Api;
 use crate::api::admission::Rights;
 use crate::api::extract::{Asked, Id};
 use crate::api::problem::Problem;
+use crate::audit::{Deed, Event, Target};
 
 // `utoipa` makes an item beside each handler, which `routes!` looks for under the handler's path.
 pub(in crate::api) use self::list::__path_list;
@@ -49,10 +50,13 @@ pub(in crate::api) async fn revoke(
 ) -> Result<StatusCode, Problem> {
     must_cover(&api, &rights, id).await?;
     to_its_end(async move {
+        let subject = api.tokens.subject(id).await;
         api.tokens.revoke(id).await?;
         // After the row: whoever redeemed a moment earlier holds a reservation, and is told too.
         let connections = if keep_sessions { 0 } else { api.sessions.end_token(id, Reason::Revoked) };
         tracing::info!(token = %id, connections, by = %rights.caller.name, "token withdrawn");
+        let (to, caller) = (Target::Token { id, subject }, rights.caller.name);
+        api.audit.tell(Event::Revoked(Deed { to, tokens: 1, connections: connections as u64, caller }));
         Ok(StatusCode::NO_CONTENT)
     })
     .await
@@ -105,6 +109,8 @@ pub(in crate::api) async fn revoke_all_of(
         let tokens = api.tokens.revoke_all_of(&which, false).await.map_err(|error| Problem::internal(&error))?;
         let connections = if keep_sessions { 0 } else { api.sessions.end_all_of(&which, Reason::Revoked) };
         tracing::info!(?which, tokens, connections, by = %rights.caller.name, "tokens withdrawn");
+        let (to, caller) = (Target::All(which), rights.caller.name);
+        api.audit.tell(Event::Revoked(Deed { to, tokens, connections: connections as u64, caller }));
         Ok(Json(Ended { tokens, connections }))
     })
     .await
