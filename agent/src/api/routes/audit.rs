@@ -49,6 +49,9 @@ impl AuditWanted {
         if !(1..=LONGEST_PAGE).contains(&limit) {
             return Err(Problem::bad_request(format!("limit is {limit}; use 1 to {LONGEST_PAGE}")));
         }
+        if after.is_some_and(|after| after < 0) {
+            return Err(Problem::bad_request("after: use `next` of an earlier answer, or 0 for the first entries"));
+        }
         let time = |name: &str, text: Option<String>| {
             let parsed = text.map(|text| text.parse::<UnixTime>()).transpose();
             parsed.map_err(|error| Problem::bad_request(format!("{name}: {error}")))
