@@ -89,7 +89,18 @@ async fn admit(
         .await
         .map_err(|error| refused(error.reason(), Some(chain(&error))))?;
     server.instruments.opened(token.console().kind, began.elapsed());
+    // Opening took its time. Nobody uses a token up for a connection that was told to end meanwhile.
+    if let Some(reason) = place.told_to_end() {
+        return Err(refused(reason, None));
+    }
     let redeemed = services.tokens.redeem(&token, client, edge).await.map_err(|reason| refused(reason, None))?;
+    if place.told_to_end() == Some(Reason::Killed) {
+        // Told in that moment: killed is killed, so its page must not come back either.
+        services.tokens.revoke(token.id()).await.map_err(|error| {
+            tracing::error!(token = %token.id(), error = chain(&error), "a killed session's token is not withdrawn");
+            refused(Reason::Killed, None)
+        })?;
+    }
     Ok((console, services.sessions.begin(place, redeemed)))
 }
 

@@ -37,7 +37,7 @@ async fn a_body_that_is_too_long_is_refused() {
     ] {
         let reply = served.ask(&caller, Method::POST, "/v1/tokens", Some(&body)).await;
         assert_eq!(reply.refusal(), (400, "bad_request"), "{body}");
-        assert!(reply.json["detail"].as_str().unwrap().contains(words) || reply.json["line"].is_number(), "{body}");
+        assert!(reply.json["detail"].as_str().unwrap().contains(words), "{body}: {}", reply.json);
     }
 }
 

@@ -7,6 +7,7 @@ use porthole_shared::names::Requestor;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::api::admission::Rights;
 use crate::api::extract::Asked;
 use crate::api::problem::Problem;
 use crate::api::{Api, schema};
@@ -196,6 +197,7 @@ impl From<Record> for EntryView {
 )]
 pub(in crate::api) async fn show(
     State(api): State<Api>,
+    _rights: Rights,
     Asked(wanted): Asked<AuditWanted>,
 ) -> Result<Json<EntryList>, Problem> {
     let mut page = wanted.page()?;
