@@ -31,7 +31,7 @@ async fn a_body_that_is_too_long_is_refused() {
     assert_eq!(reply.refusal(), (415, "unsupported_media_type"));
     for (body, words) in [
         (json!({"console": NAME, "colour": 1}), "colour"),
-        (json!({"console": NAME, "ttl": -1}), "ttl"),
+        (json!({"console": NAME, "ttl": -1}), "`-1`"),
         (json!([]), "the body"),
         (json!({}), "console"),
     ] {
