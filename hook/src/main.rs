@@ -38,7 +38,6 @@ Exit status: 0, the domain goes on; 1, it does not (one line on standard error s
 ";
 
 fn main() -> ExitCode {
-    #[expect(clippy::disallowed_methods, reason = "libvirt's arguments are the hook's input")]
     let mut arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
     if let [only] = arguments.as_slice() {
         return about(only);
