@@ -160,7 +160,8 @@ impl Ports {
         let known = self.0.known.lock().unwrap_or_else(PoisonError::into_inner);
         let name = |owner: Owner| known.names.get(&owner.domain).cloned();
         let listed = |row: PortRow| {
-            let claims = known.contradictions.iter().filter(|claim| claim.port == row.port && Some(claim.owner) == row.owner);
+            let claims =
+                known.contradictions.iter().filter(|claim| claim.port == row.port && Some(claim.owner) == row.owner);
             let claimed_by = claims.map(|claim| (claim.user, name(claim.user))).collect();
             ListedPort { row, name: row.owner.and_then(name), claimed_by }
         };

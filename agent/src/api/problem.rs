@@ -151,7 +151,11 @@ impl Problem {
 
     /// A domain has no ports.
     pub(super) fn no_such_ports() -> Self {
-        Self::new(StatusCode::NOT_FOUND, "no_such_ports", "no port is this domain's: `porthole ports` shows whose they are")
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "no_such_ports",
+            "no port is this domain's: `porthole ports` shows whose they are",
+        )
     }
 
     /// The table of ports could not be written.

@@ -62,14 +62,18 @@ pub(super) fn plan(
     let mut moved = *cursor;
     let mut found: HashMap<Device, u16> = HashMap::new();
     for purpose in Purpose::ALL {
-        let new: Vec<Device> =
-            devices.iter().copied().filter(|device| device.kind.purpose() == purpose && !own.contains_key(device)).collect();
+        let new: Vec<Device> = devices
+            .iter()
+            .copied()
+            .filter(|device| device.kind.purpose() == purpose && !own.contains_key(device))
+            .collect();
         if new.is_empty() {
             continue;
         }
         let (range, last) = (config.range(purpose), moved.of(purpose));
         let ports = range.ports();
-        let next = last.filter(|last| ports.contains(last) && last != ports.end()).map_or(*ports.start(), |last| last + 1);
+        let next =
+            last.filter(|last| ports.contains(last) && last != ports.end()).map_or(*ports.start(), |last| last + 1);
         let in_turn = (next..=*ports.end()).chain(*ports.start()..next);
         let free: Vec<u16> = in_turn.filter(|port| !taken.contains(port)).take(new.len()).collect();
         if free.len() < new.len() {

@@ -41,7 +41,9 @@ pub fn uses(xml: &str) -> Result<Vec<Use>, XmlError> {
             Event::Start(element) => {
                 let place = Place::of(&element);
                 match (depth, path, place) {
-                    (2, [Place::Domain, Place::Devices, _], Place::Graphics) => found.graphics(&element).map_err(malformed)?,
+                    (2, [Place::Domain, Place::Devices, _], Place::Graphics) => {
+                        found.graphics(&element).map_err(malformed)?
+                    }
                     (2, [Place::Domain, Place::Devices, _], Place::Characters(kind)) => {
                         found.characters(kind, &element).map_err(malformed)?;
                     }
