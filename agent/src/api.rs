@@ -25,11 +25,9 @@ mod failures;
 mod idempotency;
 mod network;
 mod page;
-mod peer;
 mod problem;
 mod routes;
 mod schema;
-mod socket;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -62,15 +60,16 @@ pub use self::network::{Network, NetworkError};
 use self::problem::Problem;
 use self::routes::tokens::TokenView;
 use self::routes::{api_tokens, audit, consoles, events, ports, sessions, status, tokens};
-pub use self::socket::{BindError, Socket};
 use crate::audit::Audit;
 use crate::callers::{ApiTokens, Caller, CallerName, Operation, Role};
 use crate::consoles::Consoles;
 use crate::feed::Feed;
+use crate::hook::Calls;
 use crate::ports::Ports;
 use crate::sessions::Sessions;
 use crate::tokens::Tokens;
 use crate::tunnel::Trust;
+use crate::unix::Socket;
 
 /// The most connections to the unix socket at once.
 const MAX_CONNECTIONS: usize = 64;
@@ -97,6 +96,8 @@ pub struct Parts {
     pub sessions: Sessions,
     /// Which ports are whose.
     pub ports: Ports,
+    /// What libvirt's hook has told.
+    pub hook: Calls,
     /// Who may call by showing a token.
     pub api_tokens: ApiTokens,
     /// What happens.
@@ -117,6 +118,7 @@ pub struct Api {
     tokens: Tokens,
     sessions: Sessions,
     ports: Ports,
+    hook: Calls,
     bearers: ApiTokens,
     feed: Feed,
     audit: Audit,
@@ -130,7 +132,7 @@ pub struct Api {
 impl Api {
     /// Puts it together.
     pub fn new(parts: Parts) -> Self {
-        let Parts { config, node, id, trust, consoles, tokens, sessions, ports, api_tokens, feed, audit, clock } =
+        let Parts { config, node, id, trust, consoles, tokens, sessions, ports, hook, api_tokens, feed, audit, clock } =
             parts;
         let gate = Gate::new(api_tokens.clone(), &config.client, trust.clone(), Arc::clone(&clock));
         let (_, description) = Self::resources().split_for_parts();
@@ -142,6 +144,7 @@ impl Api {
             tokens,
             sessions,
             ports,
+            hook,
             bearers: api_tokens,
             feed,
             audit,

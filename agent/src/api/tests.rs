@@ -33,7 +33,7 @@ impl Served {
         let fixture = Fixture::new().await;
         let path = fixture.dir.path().join("agent.sock");
         let api = api(&fixture);
-        let socket = Socket::bind(&Config { socket: path.clone(), ..Config::default() }).unwrap();
+        let socket = Socket::bind(&path, None, "api").unwrap();
         let shutdown = Shutdown::default();
         let feed = api.feed.clone();
         let task = tokio::spawn(run(socket, Network::default(), api, shutdown.clone()));
@@ -91,6 +91,7 @@ fn api(fixture: &Fixture) -> Api {
         consoles: fixture.consoles.clone(),
         tokens: fixture.tokens.clone(),
         sessions: fixture.sessions.clone(),
+        hook: Calls::default(),
         ports: Ports::new(crate::ports::Config::default(), fixture.store.clone(), Arc::clone(&clock)),
         api_tokens: ApiTokens::new(fixture.store.clone(), Arc::clone(&clock)),
         feed: fixture.sessions.feed().clone(),
