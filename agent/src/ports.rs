@@ -171,6 +171,21 @@ impl Ports {
         Err(if held > 0 { AllocateError::Held(held) } else { AllocateError::Contended })
     }
 
+    /// As [`Self::allocate`], for a domain that does not run here and is about to: a port of its own on which something
+    /// listens is given up for another.
+    pub async fn allocate_arriving(&self, domain: ConsoleUuid, devices: &[Device]) -> Result<Vec<u16>, AllocateError> {
+        let Shared { config, store, clock, .. } = &*self.0;
+        let own = own_ports(&store.ports_of(domain).await?);
+        let wanted = devices.iter().filter_map(|device| own.get(device).copied()).collect();
+        let lost = probe::held(wanted).await.map_err(AllocateError::Probe)?;
+        if !lost.is_empty() {
+            tracing::warn!(%domain, ports = ?lost, "something else listens on ports of an incoming domain: it gets others");
+            let now = clock.now();
+            store.forfeit_ports(domain, &lost, now, now.plus(config.cooldown.as_seconds())).await?;
+        }
+        self.allocate(domain, devices).await
+    }
+
     /// A domain needs its ports no more, it seems. They are only marked: whoever does so may be libvirt's hook, which
     /// waits for nobody. They are free after the grace, unless libvirt has the domain after all. How many there are.
     pub async fn release(&self, domain: ConsoleUuid) -> Result<u64, store::Error> {
