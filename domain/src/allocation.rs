@@ -30,7 +30,7 @@ pub enum AllocationError {
     #[error("consoles with transport sealed listen on no port, so they can be given none")]
     Sealed,
     /// There is no port for the screen, or one too many.
-    #[error("the specification has {} screen, {} port was given for it", if *.wanted { "a" } else { "no" }, if *.wanted { "no" } else { "a" })]
+    #[error("{}", if *.wanted { "a screen on TCP needs a port: none was given" } else { "a port was given for a screen, but there is none" })]
     Vnc {
         /// Whether there is a screen.
         wanted: bool,
@@ -107,8 +107,8 @@ mod tests {
             (r#"{"transport": "tcp"}"#, Some(allocation(None, &[])), None),
             (both, None, Some("need an address")),
             (r#"{"vnc": {}}"#, Some(allocation(Some(20000), &[])), Some("listen on no port")),
-            (both, Some(allocation(None, &[10000, 10001])), Some("has a screen, no port was")),
-            (r#"{"transport": "tcp"}"#, Some(allocation(Some(20000), &[])), Some("has no screen, a port was")),
+            (both, Some(allocation(None, &[10000, 10001])), Some("a screen on TCP needs a port")),
+            (r#"{"transport": "tcp"}"#, Some(allocation(Some(20000), &[])), Some("a port was given for a screen")),
             (both, Some(allocation(Some(20000), &[10000])), Some("2 serial ports need as many TCP ports; 1 were")),
             (both, Some(allocation(Some(20000), &[10000, 20000])), Some("20000 was given twice")),
             (both, Some(allocation(Some(5899), &[10000, 10001])), Some("5899 is too low")),

@@ -69,10 +69,11 @@ mod tests {
 
     #[test]
     fn what_overlaps_or_lies_outside_is_refused() {
-        for ranges in [vec![0..3, 2..4], vec![0..9], vec![9..9], vec![1..2]] {
+        for (first, second) in [(0..3, 2..4), (0..9, 0..0), (9..9, 0..0), (1..2, 0..0)] {
             let mut edits = Edits::default();
-            ranges.iter().for_each(|range| edits.delete(range.clone()));
-            assert!(edits.apply("üabc").is_err(), "{ranges:?}");
+            edits.delete(first.clone());
+            edits.delete(second);
+            assert!(edits.apply("üabc").is_err(), "{first:?}");
         }
     }
 

@@ -38,24 +38,24 @@ impl Layout {
     pub(crate) fn deeper(&self, lead: &str) -> String {
         if lead.is_empty() { String::new() } else { format!("{lead}{}", self.unit) }
     }
+}
 
-    /// Appends to what is in an element, which may be empty: `body` begins with `within`, the lead of its elements.
-    pub(crate) fn append(&self, edits: &mut Edits, document: &Document<'_>, parent: Node, within: &str, body: &str) {
-        let outer = lead(document, parent);
-        let text = document.text();
-        let Some(content) = document.content(parent) else {
-            // `<devices/>` becomes `<devices>…</devices>`; whatever attributes it has stay.
-            let end = document.range(parent).end;
-            let slash = text.get(..end).and_then(|before| before.rfind('/')).unwrap_or(end);
-            edits.replace(slash..end, format!(">{body}{outer}</{}>", document.name(parent)));
-            return;
-        };
-        let inner = text.get(content.clone()).unwrap_or_default();
-        let used = inner.trim_end_matches(BLANKS).len();
-        let (at, tail) = (content.start + used, inner.get(used..).unwrap_or_default());
-        let closing = if within.is_empty() || tail.contains('\n') { "" } else { outer };
-        edits.insert(at, format!("{body}{closing}"));
-    }
+/// Appends to what is in an element, which may be empty: `body` begins with `within`, the lead of its elements.
+pub(crate) fn append(edits: &mut Edits, document: &Document<'_>, parent: Node, within: &str, body: &str) {
+    let outer = lead(document, parent);
+    let text = document.text();
+    let Some(content) = document.content(parent) else {
+        // `<devices/>` becomes `<devices>…</devices>`; whatever attributes it has stay.
+        let end = document.range(parent).end;
+        let slash = text.get(..end).and_then(|before| before.rfind('/')).unwrap_or(end);
+        edits.replace(slash..end, format!(">{body}{outer}</{}>", document.name(parent)));
+        return;
+    };
+    let inner = text.get(content.clone()).unwrap_or_default();
+    let used = inner.trim_end_matches(BLANKS).len();
+    let (at, tail) = (content.start + used, inner.get(used..).unwrap_or_default());
+    let closing = if within.is_empty() || tail.contains('\n') { "" } else { outer };
+    edits.insert(at, format!("{body}{closing}"));
 }
 
 /// The lead of an element.

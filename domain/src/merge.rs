@@ -18,7 +18,7 @@ use crate::allocation::{Allocation, AllocationError};
 use crate::document::{Document, Node};
 use crate::edit::{EditError, Edits};
 use crate::host::Host;
-use crate::layout::{Layout, lead, with_lead};
+use crate::layout::{Layout, append, lead, with_lead};
 use crate::metadata::{Facts, ReadError};
 use crate::password::VncPassword;
 use crate::render::{Tag, Wanted};
@@ -159,7 +159,7 @@ impl Merging<'_> {
         } else if let Some(parent) = self.document.named(self.document.root(), "metadata").next() {
             let within = self.layout.deeper(lead(self.document, parent));
             let body = format!("{within}{}", metadata.text(&self.layout, &within));
-            self.layout.append(&mut self.edits, self.document, parent, &within, &body);
+            append(&mut self.edits, self.document, parent, &within, &body);
         } else {
             let within = self.layout.deeper(&beside_name);
             let body = metadata.text(&self.layout, &within);
@@ -196,13 +196,13 @@ impl Merging<'_> {
         if let Some(devices) = self.document.named(root, "devices").next() {
             let within = self.layout.deeper(lead(self.document, devices));
             let body = body(&within);
-            self.layout.append(&mut self.edits, self.document, devices, &within, &body);
+            append(&mut self.edits, self.document, devices, &within, &body);
         } else {
             // As its other children stand; the name is one of them.
             let outer = self.document.named(root, "name").next().map_or("", |name| lead(self.document, name));
             let body = body(&self.layout.deeper(outer));
             let text = format!("{outer}<devices>{body}{outer}</devices>");
-            self.layout.append(&mut self.edits, self.document, root, outer, &text);
+            append(&mut self.edits, self.document, root, outer, &text);
         }
     }
 

@@ -17,26 +17,27 @@ use uuid::Uuid;
 
 use crate::document::{Document, DocumentError, Node, Place, Space};
 use crate::render::Tag;
-use crate::spec::{ConsoleSpec, Serial, SerialPorts, Vnc};
+use crate::spec::{ConsoleSpec, Keymap, Serial, SerialPorts, Vnc};
 
 /// Porthole's namespace in a domain's metadata.
 pub const NAMESPACE: &str = "https://porthole.dev/xmlns/consoles/1.0";
 
 /// The element for a specification.
 pub(crate) fn tag(spec: &ConsoleSpec) -> Tag {
-    let vnc = spec
-        .vnc
-        .iter()
-        .map(|vnc| Tag::new("porthole:vnc").with_some("keymap", vnc.keymap.as_ref()).with("share", vnc.share));
+    let vnc = spec.vnc.iter().map(|vnc| {
+        Tag::new("porthole:vnc")
+            .with_some("keymap", vnc.keymap.as_ref().map(Keymap::as_str))
+            .with("share", vnc.share.as_str())
+    });
     let serial = spec.serial.iter().map(|serial| {
         Tag::new("porthole:serial")
-            .with("ports", serial.ports.number())
-            .with("protocol", serial.protocol)
-            .with("log", &serial.log)
+            .with("ports", serial.ports.number().to_string())
+            .with("protocol", serial.protocol.as_str())
+            .with("log", serial.log.to_string())
     });
     Tag::new("porthole:consoles")
         .with("xmlns:porthole", NAMESPACE)
-        .with("transport", spec.transport)
+        .with("transport", spec.transport.as_str())
         .holding(vnc.chain(serial))
 }
 
@@ -242,7 +243,7 @@ mod tests {
     #[test]
     fn a_specification_comes_back_as_it_went_in() {
         for json in [
-            r#"{}"#,
+            "{}",
             r#"{"transport": "tcp", "vnc": {}}"#,
             r#"{"vnc": {"keymap": "en-us", "share": "force-shared"}, "serial": {"ports": 0}}"#,
             r#"{"serial": {"ports": 4, "protocol": "telnet", "log": "/var/log/it's <one> & \"two\".log"}}"#,

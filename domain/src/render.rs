@@ -8,7 +8,7 @@ use crate::host::Host;
 use crate::layout::Layout;
 use crate::metadata;
 use crate::password::VncPassword;
-use crate::spec::{ConsoleLog, ConsoleSpec, Serial, Transport, Vnc};
+use crate::spec::{ConsoleLog, ConsoleSpec, Keymap, Serial, Transport, Vnc};
 
 /// An element to be written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,12 +23,12 @@ impl Tag {
         Self { name, attributes: Vec::new(), children: Vec::new() }
     }
 
-    pub(crate) fn with(mut self, name: &'static str, value: impl ToString) -> Self {
-        self.attributes.push((name, value.to_string()));
+    pub(crate) fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.attributes.push((name, value.into()));
         self
     }
 
-    pub(crate) fn with_some(self, name: &'static str, value: Option<impl ToString>) -> Self {
+    pub(crate) fn with_some(self, name: &'static str, value: Option<impl Into<String>>) -> Self {
         match value {
             Some(value) => self.with(name, value),
             None => self,
@@ -90,22 +90,22 @@ impl Wanted {
 }
 
 fn vnc(vnc: &Vnc, allocation: Option<&Allocation>, password: &VncPassword) -> Tag {
-    let keymap = vnc.keymap.as_ref();
+    let keymap = vnc.keymap.as_ref().map(Keymap::as_str);
     let graphics = Tag::new("graphics").with("type", "vnc");
     match allocation.and_then(|allocation| Some((allocation.address, allocation.vnc?))) {
         // The address stands twice: libvirt takes either, but refuses the two to differ, and older readers know but
         // the attribute.
         Some((address, port)) => graphics
-            .with("port", port)
+            .with("port", port.to_string())
             .with("autoport", "no")
-            .with("listen", address)
+            .with("listen", address.to_string())
             .with_some("keymap", keymap)
             .with("passwd", password.expose())
-            .with("sharePolicy", vnc.share)
-            .holding([Tag::new("listen").with("type", "address").with("address", address)]),
+            .with("sharePolicy", vnc.share.as_str())
+            .holding([Tag::new("listen").with("type", "address").with("address", address.to_string())]),
         None => graphics
             .with_some("keymap", keymap)
-            .with("sharePolicy", vnc.share)
+            .with("sharePolicy", vnc.share.as_str())
             .holding([Tag::new("listen").with("type", "none")]),
     }
 }
@@ -125,13 +125,13 @@ fn serial(serial: &Serial, domain: Uuid, host: &Host, allocation: Option<&Alloca
             Some((address, service)) => (
                 Transport::Tcp.as_str(),
                 vec![
-                    source.with("host", address).with("service", service),
-                    Tag::new("protocol").with("type", serial.protocol),
+                    source.with("host", address.to_string()).with("service", service.to_string()),
+                    Tag::new("protocol").with("type", serial.protocol.as_str()),
                 ],
             ),
             None => ("unix", vec![source.with("path", host.sockets.serial(domain, port))]),
         };
-        let target = Tag::new("target").with("port", port);
+        let target = Tag::new("target").with("port", port.to_string());
         Tag::new("serial").with("type", kind).holding(way.into_iter().chain(log).chain([target]))
     };
     (0..serial.ports.number()).map(port).collect()

@@ -16,7 +16,7 @@ impl Place {
     pub(crate) fn of(text: &[u8], offset: usize) -> Self {
         let before = text.get(..offset).unwrap_or(text);
         let line_start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1);
-        let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
+        let line = before.split(|byte| *byte == b'\n').count();
         // Bytes that continue a character are no columns.
         let column = 1 + before.iter().skip(line_start).filter(|byte| **byte & 0xc0 != 0x80).count();
         Self { line, column }
