@@ -61,12 +61,13 @@ use self::idempotency::Keys;
 pub use self::network::{Network, NetworkError};
 use self::problem::Problem;
 use self::routes::tokens::TokenView;
-use self::routes::{api_tokens, audit, consoles, events, sessions, status, tokens};
+use self::routes::{api_tokens, audit, consoles, events, ports, sessions, status, tokens};
 pub use self::socket::{BindError, Socket};
 use crate::audit::Audit;
 use crate::callers::{ApiTokens, Caller, CallerName, Operation, Role};
 use crate::consoles::Consoles;
 use crate::feed::Feed;
+use crate::ports::Ports;
 use crate::sessions::Sessions;
 use crate::tokens::Tokens;
 use crate::tunnel::Trust;
@@ -94,6 +95,8 @@ pub struct Parts {
     pub tokens: Tokens,
     /// What is live.
     pub sessions: Sessions,
+    /// Which ports are whose.
+    pub ports: Ports,
     /// Who may call by showing a token.
     pub api_tokens: ApiTokens,
     /// What happens.
@@ -113,6 +116,7 @@ pub struct Api {
     consoles: Consoles,
     tokens: Tokens,
     sessions: Sessions,
+    ports: Ports,
     bearers: ApiTokens,
     feed: Feed,
     audit: Audit,
@@ -126,7 +130,8 @@ pub struct Api {
 impl Api {
     /// Puts it together.
     pub fn new(parts: Parts) -> Self {
-        let Parts { config, node, id, trust, consoles, tokens, sessions, api_tokens, feed, audit, clock } = parts;
+        let Parts { config, node, id, trust, consoles, tokens, sessions, ports, api_tokens, feed, audit, clock } =
+            parts;
         let gate = Gate::new(api_tokens.clone(), &config.client, trust.clone(), Arc::clone(&clock));
         let (_, description) = Self::resources().split_for_parts();
         Self {
@@ -136,6 +141,7 @@ impl Api {
             consoles,
             tokens,
             sessions,
+            ports,
             bearers: api_tokens,
             feed,
             audit,
@@ -152,6 +158,9 @@ impl Api {
         OpenApiRouter::with_openapi(Frame::openapi())
             .routes(guarded(Operation::ListConsoles, routes!(consoles::list)))
             .routes(guarded(Operation::ListExternalConsoles, routes!(consoles::external)))
+            .routes(guarded(Operation::ListPorts, routes!(ports::list)))
+            .routes(guarded(Operation::AllocatePorts, routes!(ports::allocate)))
+            .routes(guarded(Operation::AllocatePorts, routes!(ports::release)))
             .routes(guarded(Operation::MintToken, routes!(tokens::mint)))
             .routes(guarded(Operation::ListTokens, routes!(tokens::list)))
             .routes(guarded(Operation::RevokeToken, routes!(tokens::revoke_all_of)))

@@ -7,7 +7,7 @@ use porthole_shared::names::{NodeId, NodeName};
 use porthole_shared::telemetry;
 use serde::Deserialize;
 
-use crate::{admin, api, audit, consoles, hypervisor, sessions, tokens, tunnel};
+use crate::{admin, api, audit, consoles, hypervisor, ports, sessions, tokens, tunnel};
 
 /// `agent.toml`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -18,6 +18,9 @@ pub struct Config {
     /// How libvirt is reached.
     #[serde(default)]
     pub libvirt: hypervisor::Config,
+    /// Where consoles that listen on ports do so.
+    #[serde(default)]
+    pub ports: ports::Config,
     /// For the node itself, and for control planes.
     #[serde(default)]
     pub api: api::Config,
@@ -96,6 +99,7 @@ impl Config {
             .problem()
             .or_else(|| self.sessions.problem())
             .or_else(|| self.libvirt.problem())
+            .or_else(|| self.ports.problem())
             .or_else(|| self.tunnel.problem())
             .or_else(|| self.api.problem(&self.tunnel))
             .or_else(|| self.audit.problem())
@@ -135,6 +139,7 @@ mod tests {
         assert_eq!(sample.sessions, smallest.sessions);
         assert_eq!(sample.audit, smallest.audit);
         assert_eq!(sample.libvirt, smallest.libvirt);
+        assert_eq!(sample.ports, smallest.ports);
         assert_eq!(sample.log, smallest.log);
         assert_eq!(sample.api, smallest.api);
         assert_eq!(sample.admin, smallest.admin);
@@ -185,6 +190,8 @@ mod tests {
             ("[api]\nsocket = \"agent.sock\"", "relative path"),
             ("[urls]\nvnc = \"consoles.example.org\"", "https://"),
             ("[urls]\nrdp = \"https://consoles.example.org/\"", "unknown field"),
+            ("[ports]\nserial = \"20000:10000\"", "reversed"),
+            ("[ports]\nserial = \"10000:20001\"", "overlap"),
             ("[audit]\nmax_mib = 0", "[audit] max_mib is 0"),
             ("[audit]\nretention = \"0s\"", "[audit] retention"),
             ("[tokens]\npolicy = \"twice\"", "twice"),

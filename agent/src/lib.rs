@@ -28,6 +28,8 @@ pub mod feed;
 mod fixture;
 pub mod hypervisor;
 pub mod metrics;
+pub mod ports;
+pub mod reconcile;
 pub mod reload;
 pub mod rfb;
 pub mod sessions;

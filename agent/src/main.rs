@@ -16,6 +16,8 @@ use porthole_agent::callers::ApiTokens;
 use porthole_agent::config::Config;
 use porthole_agent::consoles::Consoles;
 use porthole_agent::hypervisor::Hypervisor;
+use porthole_agent::ports::Ports;
+use porthole_agent::reconcile;
 use porthole_agent::reload::{self, Running};
 use porthole_agent::sessions::{self, Sessions};
 use porthole_agent::store::{self, Store};
@@ -74,6 +76,8 @@ async fn run(config: Config, file: Followed<Config>, logs: Logs) -> anyhow::Resu
     let keys = SigningKeys::open(&config.node.state_dir, &config.tokens, longest.as_seconds(), clock.now())?;
     let hypervisor = Hypervisor::connect(&config.libvirt, shutdown.hard.clone())?;
     let events = hypervisor.events();
+    let ports = Ports::new(config.ports, store.clone(), Arc::clone(&clock));
+    let reconcile = reconcile::follow(ports.clone(), hypervisor.clone(), hypervisor.events(), shutdown.clone());
     let consoles = Consoles::new(hypervisor.clone(), config.external, &config.libvirt.uri);
     let tokens = Tokens::new(Parts {
         node: id.clone(),
@@ -130,6 +134,7 @@ async fn run(config: Config, file: Followed<Config>, logs: Logs) -> anyhow::Resu
         consoles,
         tokens: tokens.clone(),
         sessions: sessions.clone(),
+        ports,
         api_tokens: ApiTokens::new(store.clone(), Arc::clone(&clock)),
         feed: sessions.feed().clone(),
         audit: audit.clone(),
@@ -140,6 +145,7 @@ async fn run(config: Config, file: Followed<Config>, logs: Logs) -> anyhow::Resu
     life.spawn_server("api", api::run(socket, network, api, shutdown.clone()));
     life.spawn_server("tunnel", tunnel.run(services, shutdown.clone()));
     life.spawn(keys.rotate_by_age(store.clone(), Arc::clone(&clock), shutdown.clone()));
+    life.spawn(reconcile);
     life.spawn(store::sweep_now_and_then(store.clone(), clock, shutdown.clone()));
     let follow = sessions::follow(sessions.clone(), tokens, hypervisor, events, shutdown.clone());
     drop(tokio::spawn(follow));

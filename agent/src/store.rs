@@ -13,6 +13,7 @@
 mod api_tokens;
 mod convert;
 mod place;
+mod ports;
 mod select;
 mod sessions;
 mod sweep;

@@ -15,6 +15,7 @@ pub(crate) mod api_tokens;
 pub(crate) mod audit;
 pub(crate) mod consoles;
 pub(crate) mod keys;
+pub(crate) mod ports;
 pub(crate) mod sessions;
 mod status;
 pub(crate) mod tokens;
@@ -30,6 +31,7 @@ pub(crate) fn run(line: CommandLine, output: Output) -> Result<(), Failure> {
         Command::Sessions(arguments) => sessions::run(&arguments, &agent()?, output),
         Command::Tokens(arguments) => tokens::run(&arguments, &agent()?, output),
         Command::Audit(arguments) => audit::run(&arguments, &agent()?, output),
+        Command::Ports(arguments) => ports::run(&arguments, &agent()?, output),
         Command::Keys(arguments) => keys::run(&arguments, &agent()?, output),
         Command::ApiToken(arguments) => api_tokens::run(&arguments, &agent()?, output),
         Command::Status => status::run(&agent()?, output),

@@ -32,6 +32,7 @@ use crate::callers::{Operation, Role, Scope};
     components(schemas(Problem)),
     tags(
         (name = "consoles", description = "What this node has"),
+        (name = "ports", description = "Which of this node's ports are whose"),
         (name = "tokens", description = "Links to consoles"),
         (name = "sessions", description = "Who is connected"),
         (name = "events", description = "What happens"),

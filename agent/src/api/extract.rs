@@ -8,7 +8,7 @@ use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use http::{HeaderMap, StatusCode};
-use porthole_shared::names::{ApiTokenId, SessionId, TokenId};
+use porthole_shared::names::{ApiTokenId, ConsoleUuid, SessionId, TokenId};
 use porthole_shared::reason::Reason;
 use porthole_shared::tunnel::MAX_BODY_BYTES;
 use serde::de::DeserializeOwned;
@@ -98,6 +98,12 @@ impl Named for TokenId {
 impl Named for SessionId {
     fn unknown() -> Problem {
         NoSuchSession.into()
+    }
+}
+
+impl Named for ConsoleUuid {
+    fn unknown() -> Problem {
+        Problem::no_such_ports()
     }
 }
 

@@ -16,7 +16,9 @@ use super::schema;
 use crate::audit::ReadError;
 use crate::callers::{CreateError, Operation, RevokeApiTokenError, Role};
 use crate::consoles::{FindError, ListError};
+use crate::ports::AllocateError;
 use crate::sessions::NoSuchSession;
+use crate::store;
 use crate::tokens::{MintError, RevokeError, RotateError};
 
 /// What went wrong, for a program (`code`) and for a person (`detail`).
@@ -147,6 +149,26 @@ impl Problem {
         if self.status == StatusCode::NOT_FOUND.as_u16() { other } else { self }
     }
 
+    /// A domain has no ports.
+    pub(super) fn no_such_ports() -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "no_such_ports",
+            "no port is this domain's: `porthole ports` shows whose they are",
+        )
+    }
+
+    /// The table of ports could not be written.
+    pub(super) fn of_ports(cause: &store::Error, error: &dyn std::error::Error) -> Self {
+        if !cause.is_full() {
+            return Self::internal(error);
+        }
+        tracing::error!(error = chain(error), "no port changes hands until there is room");
+        let detail = "nothing has changed, because there is no room on the disk of [node] state_dir: make some, then ask \
+                      again; guests and sessions go on meanwhile";
+        Self::new(StatusCode::INSUFFICIENT_STORAGE, "disk_full", detail)
+    }
+
     /// Our own fault: the log says more than the answer.
     pub(super) fn internal(error: &dyn std::error::Error) -> Self {
         let detail = chain(error);
@@ -215,6 +237,19 @@ impl From<MintError> for Problem {
                 )
             }
             MintError::Sign(_) | MintError::Store(_) => Self::internal(&error),
+        }
+    }
+}
+
+impl From<AllocateError> for Problem {
+    fn from(error: AllocateError) -> Self {
+        match error {
+            AllocateError::Devices | AllocateError::Twice(_) => Self::bad_request(error.to_string()),
+            AllocateError::Exhausted(_) => Self::new(StatusCode::CONFLICT, "ports_exhausted", error.to_string()),
+            AllocateError::Held(_) => Self::new(StatusCode::CONFLICT, "ports_held", error.to_string()),
+            AllocateError::Contended => Self::new(StatusCode::CONFLICT, "ports_contended", error.to_string()),
+            AllocateError::Store(ref cause) => Self::of_ports(cause, &error),
+            AllocateError::Probe(_) => Self::internal(&error),
         }
     }
 }

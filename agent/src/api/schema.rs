@@ -3,10 +3,12 @@
 
 use porthole_shared::names::{ConsoleKind, ConsoleSource};
 use utoipa::openapi::schema::SchemaType;
+use utoipa::openapi::schema::{Array, ArrayBuilder};
 use utoipa::openapi::{KnownFormat, Object, ObjectBuilder, SchemaFormat, Type};
 
 use crate::audit::Kind;
 use crate::callers::Role;
+use crate::ports::{DeviceKind, MOST_DEVICES, PortState, Purpose};
 use crate::tokens::Policy;
 
 /// A UUID.
@@ -51,6 +53,27 @@ pub(super) fn asked_policy() -> Object {
 /// What sort of thing happened.
 pub(super) fn audit_event() -> Object {
     words(Kind::ALL.iter().map(|kind| kind.as_str()))
+}
+
+/// What a port of the table is.
+pub(super) fn port_state() -> Object {
+    words(PortState::ALL.map(PortState::as_str))
+}
+
+/// From which range a port is.
+pub(super) fn purpose() -> Object {
+    words(Purpose::ALL.map(Purpose::as_str))
+}
+
+/// A device that listens on a port.
+pub(super) fn device() -> Object {
+    let kinds: Vec<_> = DeviceKind::ALL.iter().map(|kind| kind.as_str()).collect();
+    text().pattern(Some(format!("^({})-(0|[1-9][0-9]{{0,2}})$", kinds.join("|")))).build()
+}
+
+/// Devices that want ports.
+pub(super) fn devices() -> Array {
+    ArrayBuilder::new().items(device()).min_items(Some(1)).max_items(Some(MOST_DEVICES)).unique_items(true).build()
 }
 
 /// What a caller is trusted with.

@@ -14,6 +14,8 @@ pub(crate) const TOKENS: &str = "/v1/tokens";
 pub(crate) const SESSIONS: &str = "/v1/sessions";
 /// `GET`: what happened.
 pub(crate) const AUDIT: &str = "/v1/audit";
+/// `GET`: ports that are not free.
+pub(crate) const PORTS: &str = "/v1/ports";
 /// `POST`: signs with a new key from now on.
 pub(crate) const ROTATE: &str = "/v1/signing-keys/rotate";
 /// `GET`: API tokens; `POST`: makes one. With `/ID`, `DELETE`: withdraws one.
@@ -265,6 +267,48 @@ pub(crate) struct Entry {
 pub(crate) struct EntryConsole {
     /// What is spoken there.
     pub(crate) kind: String,
+}
+
+/// The answer of [`PORTS`].
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Ports {
+    /// Those that are not free.
+    pub(crate) ports: Vec<Port>,
+}
+
+/// A port that is not free.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Port {
+    /// Its number.
+    pub(crate) port: u16,
+    /// `leased`, `pending`, …
+    pub(crate) state: String,
+    /// Whose it is.
+    #[serde(default)]
+    pub(crate) owner: Option<PortOwner>,
+    /// It was found in use, not asked for.
+    #[serde(default)]
+    pub(crate) adopted: bool,
+    /// Since when it is in this state.
+    pub(crate) since: String,
+    /// When this state ends by itself.
+    #[serde(default)]
+    pub(crate) expires: Option<String>,
+    /// Who has it in its XML as well.
+    #[serde(default)]
+    pub(crate) claimed_by: Vec<PortOwner>,
+}
+
+/// A device of a domain.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct PortOwner {
+    /// The domain's UUID.
+    pub(crate) domain: String,
+    /// What it is called.
+    #[serde(default)]
+    pub(crate) name: Option<String>,
+    /// Which device.
+    pub(crate) device: String,
 }
 
 /// The answer of [`ROTATE`].

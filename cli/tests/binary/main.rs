@@ -5,6 +5,7 @@
 mod agent;
 mod audit;
 mod pki;
+mod ports;
 mod run;
 mod stub;
 mod usage;
