@@ -9,6 +9,9 @@
 //! | serial | every `<serial>`; every `<console>` with target type `serial` or none, which is a serial port by another name | other consoles (virtio, …), channels |
 //! | always | Porthole's element in `<metadata>`; `<uuid>` if there is none | everything else |
 //!
+//! A domain that has just these consoles already stays as it is, byte for byte, in whatever order and with whatever
+//! additions libvirt has written them.
+//!
 //! New devices stand where the first of the old ones stood, or at the end of `<devices>`. Merging the same again changes
 //! nothing: so the UUID and a password that an earlier merge made stay.
 
@@ -23,6 +26,11 @@ use crate::metadata::{Facts, ReadError};
 use crate::password::VncPassword;
 use crate::render::{Tag, Wanted};
 use crate::spec::{ConsoleSpec, Transport};
+
+mod differences;
+
+pub use differences::Difference;
+use differences::differences;
 
 /// What is used where the domain has none yet.
 #[derive(Debug, Clone)]
@@ -61,6 +69,9 @@ pub fn merge(
     let uuid = facts.known.uuid.unwrap_or(fresh.uuid);
     let password = old.password(&document, &facts).unwrap_or_else(|| fresh.password.clone());
     let wanted = Wanted::of(spec, uuid, host, allocation, &password)?;
+    if differences(&document, &facts, &old, spec, &wanted).is_empty() {
+        return Ok(document.text().to_owned());
+    }
 
     let mut merging =
         Merging { layout: Layout::of(&document, facts.name), document: &document, edits: Edits::default() };
@@ -75,6 +86,22 @@ pub fn merge(
     }
     merging.add(&added);
     Ok(merging.edits.apply(document.text())?)
+}
+
+/// What of a domain is not as [`merge`] would make it.
+pub fn compare(
+    xml: &[u8],
+    spec: &ConsoleSpec,
+    host: &Host,
+    allocation: Option<&Allocation>,
+    fresh: &Fresh,
+) -> Result<Vec<Difference>, MergeError> {
+    let document = Document::parse(xml).map_err(ReadError::from)?;
+    let facts = Facts::of(&document)?;
+    let old = Devices::of(&document);
+    let password = old.password(&document, &facts).unwrap_or_else(|| fresh.password.clone());
+    let wanted = Wanted::of(spec, facts.known.uuid.unwrap_or(fresh.uuid), host, allocation, &password)?;
+    Ok(differences(&document, &facts, &old, spec, &wanted))
 }
 
 /// Takes the consoles that Porthole gave a domain, and the metadata that says so, away again.

@@ -23,6 +23,18 @@ impl Tag {
         Self { name, attributes: Vec::new(), children: Vec::new() }
     }
 
+    pub(crate) const fn name(&self) -> &'static str {
+        self.name
+    }
+
+    pub(crate) fn attributes(&self) -> &[(&'static str, String)] {
+        &self.attributes
+    }
+
+    pub(crate) fn children(&self) -> &[Self] {
+        &self.children
+    }
+
     pub(crate) fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.attributes.push((name, value.into()));
         self

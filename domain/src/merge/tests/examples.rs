@@ -191,3 +191,48 @@ fn devices_elsewhere_are_not_the_domains() {
     );
     assert!(text.contains("<description>&lt;graphics type='vnc'/></description>"), "{text}");
 }
+
+#[test]
+fn what_libvirt_wrote_of_it_stays_as_libvirt_wrote_it() {
+    let tcp = spec(r#"{"transport": "tcp", "vnc": {"keymap": "de"}, "serial": {"ports": 2, "protocol": "telnet"}}"#);
+    let log = |port: u8| format!("<log file='/var/log/p/{UUID}-serial{port}.log' append='on'/>");
+    let xml = format!(
+        "<domain>\n<name>a</name><uuid>{UUID}</uuid><metadata><p:consoles xmlns:p=\"{}\" transport=\"tcp\">\n\
+         <p:vnc keymap=\"de\" share=\"ignore\"/><p:serial ports=\"2\" protocol=\"telnet\" log=\"host\"/></p:consoles></metadata>\
+         <devices><disk/>\
+         <serial type='tcp'><source mode='bind' host='127.0.0.1' service='10000'/><protocol type='telnet'/>{}\
+         <target type='isa-serial' port='0'><model name='isa-serial'/></target><alias name='serial0'/></serial>\
+         <serial type='tcp'><source mode='bind' host='127.0.0.1' service='10001'/><protocol type='telnet'/>{}\
+         <target type='isa-serial' port='1'><model name='isa-serial'/></target></serial>\
+         <console type='tcp'><source mode='bind' host='127.0.0.1' service='10000'/><protocol type='telnet'/>\
+         <target type='serial' port='0'/></console>\
+         <graphics type='vnc' port='20000' autoport='no' listen='127.0.0.1' keymap='de' passwd='BBBBBBBB' sharePolicy='ignore'>\
+         <listen type='address' address='127.0.0.1'/></graphics></devices></domain>",
+        crate::NAMESPACE,
+        log(0),
+        log(1),
+    );
+    assert_eq!(merged(&xml, &tcp), xml);
+    let differ = |xml: &str| compare(xml.as_bytes(), &tcp, &host(), ports(&tcp).as_ref(), &fresh("AAAAAAAA")).unwrap();
+    assert_eq!(differ(&xml), []);
+    for (from, to, expected) in [
+        ("service='10001'", "service='10002'", Difference::Serial),
+        ("<source mode='bind' host='127.0.0.1' service='10001'/>", "", Difference::Serial),
+        (
+            "<target type='serial' port='0'/></console>",
+            "<target type='serial' port='1'/></console>",
+            Difference::Serial,
+        ),
+        ("<disk/>", "<disk/><serial type='pty'/>", Difference::Serial),
+        ("port='20000'", "port='20000' websocket='5700'", Difference::Vnc),
+        (" sharePolicy='ignore'", "", Difference::Vnc),
+        ("passwd='BBBBBBBB'", "passwd='longer than ours'", Difference::Vnc),
+        ("<disk/>", "<graphics type='vnc'/>", Difference::Vnc),
+        ("share=\"ignore\"", "share=\"force-shared\"", Difference::Note),
+    ] {
+        let changed = xml.replacen(from, to, 1);
+        assert_ne!(changed, xml, "{from}");
+        assert_eq!(differ(&changed), [expected], "{from} -> {to}");
+        assert_eq!(differ(&merged(&changed, &tcp)), []);
+    }
+}
