@@ -30,7 +30,7 @@ use crate::spec::{ConsoleSpec, Transport};
 mod differences;
 
 pub use differences::Difference;
-use differences::differences;
+use differences::{between, lacks};
 
 /// What is used where the domain has none yet.
 #[derive(Debug, Clone)]
@@ -69,7 +69,7 @@ pub fn merge(
     let uuid = facts.known.uuid.unwrap_or(fresh.uuid);
     let password = old.password(&document, &facts).unwrap_or_else(|| fresh.password.clone());
     let wanted = Wanted::of(spec, uuid, host, allocation, &password)?;
-    if differences(&document, &facts, &old, spec, &wanted).is_empty() {
+    if lacks(&document, &facts, &old, spec, &wanted).is_empty() {
         return Ok(document.text().to_owned());
     }
 
@@ -88,20 +88,10 @@ pub fn merge(
     Ok(merging.edits.apply(document.text())?)
 }
 
-/// What of a domain is not as [`merge`] would make it.
-pub fn compare(
-    xml: &[u8],
-    spec: &ConsoleSpec,
-    host: &Host,
-    allocation: Option<&Allocation>,
-    fresh: &Fresh,
-) -> Result<Vec<Difference>, MergeError> {
-    let document = Document::parse(xml).map_err(ReadError::from)?;
-    let facts = Facts::of(&document)?;
-    let old = Devices::of(&document);
-    let password = old.password(&document, &facts).unwrap_or_else(|| fresh.password.clone());
-    let wanted = Wanted::of(spec, facts.known.uuid.unwrap_or(fresh.uuid), host, allocation, &password)?;
-    Ok(differences(&document, &facts, &old, spec, &wanted))
+/// Which consoles of Porthole's a running domain has otherwise than its definition says: so until its next start.
+pub fn until_restart(defined: &[u8], live: &[u8]) -> Result<Vec<Difference>, ReadError> {
+    let (defined, live) = (Document::parse(defined)?, Document::parse(live)?);
+    Ok(between((&defined, &Facts::of(&defined)?), (&live, &Facts::of(&live)?)))
 }
 
 /// Takes the consoles that Porthole gave a domain, and the metadata that says so, away again.
