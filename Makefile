@@ -107,6 +107,7 @@ unit: root build guest browser schemathesis ## all tests, without lint
 bench: root deps web guest browser ## measure (release builds); ARGS='--json --rounds 20'
 	@cargo build --release --workspace --locked
 	@cargo bench --quiet --locked -p porthole-agent --bench tokens --no-run
+	@cargo bench --quiet --locked -p porthole-domain --bench merge
 	@taskset --cpu-list 0 cargo bench --quiet --locked -p porthole-agent --bench tokens
 	@$(SUDO) target/release/bench $(ARGS)
 

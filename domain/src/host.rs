@@ -9,6 +9,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::spec::ConsoleLog;
+
 /// The longest path of a unix socket: Linux has 108 bytes for it, and the last is 0.
 const LONGEST_SOCKET: usize = 107;
 
@@ -121,8 +123,9 @@ impl From<SocketFolder> for String {
     }
 }
 
-/// A host's folders.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A host's folders. `[consoles]` of the agent's configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct Host {
     /// Sockets of sealed serial ports; only QEMU and the agent may reach into it.
     pub sockets: SocketFolder,
@@ -130,11 +133,28 @@ pub struct Host {
     pub logs: AbsolutePath,
 }
 
+impl Default for Host {
+    fn default() -> Self {
+        let path = |text: &str| AbsolutePath(text.to_owned());
+        Self { sockets: SocketFolder(path(Self::SOCKETS)), logs: path(Self::LOGS) }
+    }
+}
+
 impl Host {
     /// The folder of sockets, where nothing else is said.
     pub const SOCKETS: &'static str = "/run/porthole-consoles";
     /// The folder of logs, where nothing else is said.
     pub const LOGS: &'static str = "/var/log/porthole-consoles";
+
+    /// Whether a log is in this host's folder for that, under whatever name.
+    pub fn keeps(&self, log: &ConsoleLog) -> bool {
+        match log {
+            ConsoleLog::Host | ConsoleLog::Off => true,
+            ConsoleLog::File(path) => {
+                path.0.strip_prefix(&*self.logs.0).is_some_and(|rest| rest.strip_prefix('/').is_some())
+            }
+        }
+    }
 
     /// The log of a domain's serial port.
     pub fn serial_log(&self, domain: Uuid, port: u8) -> String {
@@ -153,7 +173,31 @@ mod tests {
         assert_eq!(folder.serial(Uuid::nil(), 3).len(), LONGEST_SOCKET);
         let error = format!("{longest}b").parse::<SocketFolder>().unwrap_err();
         assert!(error.to_string().contains("at most 57 bytes, it has 58"), "{error}");
-        assert!(Host::SOCKETS.parse::<SocketFolder>().is_ok() && Host::LOGS.parse::<AbsolutePath>().is_ok());
+        let usual = Host::default();
+        assert_eq!((Host::SOCKETS.parse(), Host::LOGS.parse()), (Ok(usual.sockets), Ok(usual.logs)));
+    }
+
+    #[test]
+    fn a_log_is_in_the_folder_or_it_is_not() {
+        for (log, expected) in [
+            ("host", true),
+            ("off", true),
+            ("/var/log/porthole-consoles/web.log", true),
+            ("/var/log/porthole-consoles/more/web.log", true),
+            ("/var/log/porthole-consoles", false),
+            ("/var/log/porthole-consoles.log", false),
+            ("/etc/passwd", false),
+        ] {
+            assert_eq!(Host::default().keeps(&log.parse().unwrap()), expected, "{log}");
+        }
+    }
+
+    #[test]
+    fn the_packaged_folders_are_the_usual_ones() {
+        let rules = std::fs::read_to_string("../packaging/tmpfiles.d/porthole.conf").unwrap();
+        let folders: Vec<_> =
+            rules.lines().filter(|line| line.starts_with("d ")).filter_map(|line| line.split(' ').nth(1)).collect();
+        assert_eq!(folders, [Host::SOCKETS, Host::LOGS]);
     }
 
     #[test]

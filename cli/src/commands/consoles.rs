@@ -7,6 +7,7 @@ use crate::client::api::{CONSOLES, Console, Consoles};
 use crate::failure::Failure;
 use crate::output::{Cell, Output, Table, Tone};
 
+mod definition;
 mod merge;
 mod render;
 mod wanted;
@@ -17,6 +18,7 @@ mod wanted;
 Examples:
   porthole consoles
   porthole consoles --json | jq -r '.consoles[] | select(.state == \"running\") | .name'
+  porthole consoles apply web-01 --vnc --serial 1
   porthole consoles merge --vnc --serial 1 < web-01.xml > web-01-with-consoles.xml")]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -25,13 +27,19 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Show what a guest's consoles are defined to be
+    Show(definition::Guest),
+    /// Give a guest consoles, from its next start on
+    Apply(definition::Application),
+    /// Take the consoles away that a guest was given, from its next start on
+    Remove(definition::Guest),
     /// Print the XML elements of consoles, to be put into a domain's XML by hand
     Render(render::Request),
     /// Put consoles into a domain's XML: read from standard input, printed to standard output
     Merge(merge::Request),
 }
 
-/// Does it. Only the list asks an agent.
+/// Does it. Rendering and merging ask no agent.
 pub(super) fn run(
     arguments: Arguments,
     agent: impl FnOnce() -> Result<Agent, Failure>,
@@ -39,6 +47,9 @@ pub(super) fn run(
 ) -> Result<(), Failure> {
     match arguments.command {
         None => list(&agent()?, output),
+        Some(Command::Show(guest)) => definition::show(&guest, &agent()?, output),
+        Some(Command::Apply(application)) => definition::apply(&application, &agent()?, output),
+        Some(Command::Remove(guest)) => definition::remove(&guest, &agent()?, output),
         Some(Command::Render(request)) => render::run(request, output),
         Some(Command::Merge(request)) => merge::run(request, output),
     }

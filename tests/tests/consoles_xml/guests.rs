@@ -1,7 +1,5 @@
 //! Guests run with the consoles they were given, and their consoles open.
 
-use std::path::Path;
-
 use porthole_tests::agent::Mint;
 use porthole_tests::guest::{Graphics, Listen, Serial, SerialConnection};
 use porthole_tests::libvirt::PrivateLibvirt;
@@ -13,7 +11,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use uuid::Uuid;
 
-use crate::support::{define, merged};
+use crate::support::{define, folder, merged};
 
 /// A guest whose consoles are all to be replaced.
 fn before(libvirt: &PrivateLibvirt, uuid: Uuid) -> String {
@@ -23,8 +21,7 @@ fn before(libvirt: &PrivateLibvirt, uuid: Uuid) -> String {
 
 /// The arguments for the host's folders.
 fn folders(libvirt: &PrivateLibvirt) -> [String; 4] {
-    let path = |path: &Path| path.to_str().unwrap().to_owned();
-    ["--sockets".to_owned(), path(libvirt.sockets()), "--logs".to_owned(), path(&libvirt.directory().join("log"))]
+    ["--sockets".to_owned(), folder(libvirt.sockets()), "--logs".to_owned(), folder(&libvirt.directory().join("log"))]
 }
 
 #[tokio::test]
@@ -95,7 +92,7 @@ async fn a_guest_on_tcp_wants_a_password_that_the_agent_does_not_need() {
 }
 
 /// The guest answers on its serial port's TCP port, which begins with telnet's negotiation or not.
-async fn assert_says_hello(port: u16, telnet: bool) {
+pub(crate) async fn assert_says_hello(port: u16, telnet: bool) {
     let mut stream =
         eventually_some(PATIENCE, "the serial port", async || TcpStream::connect(("127.0.0.1", port)).await.ok()).await;
     let mut heard = Vec::new();

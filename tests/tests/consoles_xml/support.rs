@@ -1,7 +1,7 @@
 //! The filter, and files of domains.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use porthole_tests::libvirt::PrivateLibvirt;
@@ -30,6 +30,11 @@ pub(crate) async fn merged(arguments: &[&str], xml: &str) -> String {
     let once = consoles(&all, xml).await;
     assert_eq!(consoles(&all, &once).await, once, "merging twice: {arguments:?}");
     once
+}
+
+/// A folder's path.
+pub(crate) fn folder(path: &Path) -> String {
+    path.to_str().expect("UTF-8").to_owned()
 }
 
 /// Defines a domain; libvirt holds it against its schema first.

@@ -133,6 +133,12 @@ pub(in crate::api) struct PortGiven {
     port: u16,
 }
 
+impl PortGiven {
+    pub(super) fn new(device: Device, port: u16) -> Self {
+        Self { device: device.to_string(), port }
+    }
+}
+
 /// Get ports for a domain's devices
 ///
 /// All or none. A device that has a port gets the same one again. As long as libvirt does not have the domain, they are
@@ -149,7 +155,7 @@ pub(in crate::api) async fn allocate(
 ) -> Result<Json<PortsGiven>, Problem> {
     to_its_end(async move {
         let ports = api.ports.allocate(domain, &devices).await?;
-        let given = devices.iter().zip(ports).map(|(device, port)| PortGiven { device: device.to_string(), port });
+        let given = devices.iter().zip(ports).map(|(device, port)| PortGiven::new(*device, port));
         Ok(Json(PortsGiven { ports: given.collect() }))
     })
     .await

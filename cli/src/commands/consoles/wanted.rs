@@ -10,10 +10,19 @@ use porthole_domain::{Allocation, ConsoleSpec, Host, VncPassword};
 
 use crate::failure::{Exit, Failure};
 
+/// Consoles, and where they are on the host, for XML that no agent has a say in.
+#[derive(Debug, Args)]
+pub(super) struct Wanted {
+    #[command(flatten)]
+    which: Which,
+    #[command(flatten)]
+    place: Place,
+}
+
 /// Which consoles.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Which consoles")]
-pub(super) struct Wanted {
+pub(super) struct Which {
     /// A screen (VNC), in the place of all VNC devices that the guest has
     #[arg(long)]
     vnc: bool,
@@ -35,12 +44,18 @@ pub(super) struct Wanted {
     /// What is spoken on serial ports with --transport tcp: raw or telnet
     #[arg(long, value_name = "PROTOCOL", default_value_t)]
     serial_protocol: SerialProtocol,
-    /// Where what the guest says on its serial ports is kept: host (in the folder --logs), off, or a file
+    /// Where what the guest says on its serial ports is kept: host (in the host's folder for that), off, or a file
     #[arg(long, value_name = "host|off|PATH", default_value_t)]
     log: ConsoleLog,
-    /// How the agent reaches them: sealed (no ports; unix sockets in the folder --sockets) or tcp
+    /// How the agent reaches them: sealed (no ports; unix sockets in a folder of the host's) or tcp
     #[arg(long, value_name = "TRANSPORT", default_value_t)]
     transport: Transport,
+}
+
+/// Where they are on the host.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Where they are on the host")]
+pub(super) struct Place {
     /// With --transport tcp: the address of the host that they listen on
     #[arg(long, value_name = "ADDRESS", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
     address: IpAddr,
@@ -68,7 +83,7 @@ fn said(text: &str) -> Result<u8, String> {
     if text.is_empty() { Ok(0) } else { text.parse::<u8>().map_err(|error| error.to_string()) }
 }
 
-impl Wanted {
+impl Which {
     /// The specification.
     pub(super) fn spec(&self) -> Result<ConsoleSpec, Failure> {
         let by_nova = self.serial_from_flavor.is_some() || self.serial_from_image.is_some();
@@ -89,16 +104,24 @@ impl Wanted {
             serial: ports.map(|ports| Serial { ports, protocol: self.serial_protocol, log: self.log.clone() }),
         })
     }
+}
+
+impl Wanted {
+    /// The specification.
+    pub(super) fn spec(&self) -> Result<ConsoleSpec, Failure> {
+        self.which.spec()
+    }
 
     /// The ports, if any are given.
     pub(super) fn allocation(&self) -> Option<Allocation> {
-        let any = self.transport == Transport::Tcp || self.port_vnc.is_some() || !self.port_serial.is_empty();
-        any.then(|| Allocation { address: self.address, vnc: self.port_vnc, serial: self.port_serial.clone() })
+        let Place { address, port_vnc, port_serial, .. } = &self.place;
+        let any = self.which.transport == Transport::Tcp || port_vnc.is_some() || !port_serial.is_empty();
+        any.then(|| Allocation { address: *address, vnc: *port_vnc, serial: port_serial.clone() })
     }
 
     /// The host's folders.
     pub(super) fn host(&self) -> Host {
-        Host { sockets: self.sockets.clone(), logs: self.logs.clone() }
+        Host { sockets: self.place.sockets.clone(), logs: self.place.logs.clone() }
     }
 }
 
