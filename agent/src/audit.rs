@@ -25,6 +25,7 @@ mod store;
 mod writer;
 
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -59,6 +60,9 @@ const PACE: Pace = Pace { queue: 4096, refusals: Duration::from_mins(1) };
 const SETTLE_PATIENCE: Duration = Duration::from_secs(1);
 const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
 
+/// How long the agent's start waits for one entry's place in the queue.
+const LEFT_OPEN_PATIENCE: Duration = Duration::from_millis(10);
+
 /// Where events are told. Clones are handles to the same; with `enabled = false`, to nothing.
 #[derive(Debug, Clone)]
 pub struct Audit(Option<Arc<Shared>>);
@@ -78,6 +82,8 @@ struct State {
     clock: Arc<dyn Clock>,
     refusals: Mutex<Refusals>,
     losses: Losses,
+    /// The file cannot be written to now.
+    failing: AtomicBool,
 }
 
 impl State {
@@ -115,7 +121,12 @@ impl Audit {
 
     fn on(store: AuditStore, clock: Arc<dyn Clock>, log: bool, pace: Pace) -> Self {
         let (sender, receiver) = mpsc::channel(pace.queue);
-        let state = Arc::new(State { clock, refusals: Mutex::default(), losses: Losses::default() });
+        let state = Arc::new(State {
+            clock,
+            refusals: Mutex::default(),
+            losses: Losses::default(),
+            failing: AtomicBool::default(),
+        });
         let closing = CancellationToken::new();
         let writer = Writer {
             state: Arc::clone(&state),
@@ -143,12 +154,18 @@ impl Audit {
     }
 
     /// Tells of sessions that were live when an earlier run of this agent died.
-    pub fn tell_left_open(&self, viewers: &[Viewer]) {
+    /// There may be more than the queue holds, so this one waits.
+    pub async fn tell_left_open(&self, viewers: &[Viewer]) {
         let Some(shared) = &self.0 else { return };
         let at = shared.state.clock.now();
         for viewer in viewers.iter().cloned() {
             let reason = Reason::AgentRestarted;
-            self.tell(Event::Ended(Ending { viewer, at, reason, connections: 0, bytes: None }));
+            let event = Event::Ended(Ending { viewer, at, reason, connections: 0, bytes: None });
+            let message = Message::Entry(Box::new(Entry::from(event, at)));
+            let sent = timeout(LEFT_OPEN_PATIENCE, shared.queue.send(message)).await;
+            if !matches!(sent, Ok(Ok(()))) {
+                shared.state.losses.note(at);
+            }
         }
     }
 
@@ -161,10 +178,13 @@ impl Audit {
     /// are not yet among them.
     pub async fn page(&self, page: &Page) -> Result<Vec<Record>, ReadError> {
         let shared = self.0.as_ref().ok_or(ReadError::Off)?;
-        let (asking, asked) = oneshot::channel();
-        if shared.queue.try_send(Message::Settle(asking)).is_ok() {
-            // Late or never: then with what is there.
-            drop(timeout(SETTLE_PATIENCE, asked).await);
+        // Not while the writer waits for room: each question would take the place of an entry.
+        if !shared.state.failing.load(Ordering::Relaxed) {
+            let (asking, asked) = oneshot::channel();
+            if shared.queue.try_send(Message::Settle(asking)).is_ok() {
+                // Late or never: then with what is there.
+                drop(timeout(SETTLE_PATIENCE, asked).await);
+            }
         }
         shared.store.page(page).await.map_err(ReadError::Store)
     }

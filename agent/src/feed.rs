@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use porthole_shared::names::hex;
 use serde_json::Value;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::callers::CallerName;
@@ -27,6 +27,9 @@ const RING: usize = 1024;
 
 /// How many may listen at once.
 const MOST_LISTENERS: usize = 32;
+
+/// How many of them may be of one caller.
+const MOST_OF_ONE: usize = 8;
 
 /// How many refusals are told in a second.
 const REFUSALS_IN_A_SECOND: u32 = 10;
@@ -80,7 +83,8 @@ struct Shared {
     run: String,
     ring: Mutex<Ring>,
     last: watch::Sender<Last>,
-    places: Arc<Semaphore>,
+    /// Who listens, each as often as it does.
+    listeners: Mutex<Vec<CallerName>>,
     refusals: Mutex<Refusals>,
 }
 
@@ -133,7 +137,7 @@ impl Default for Feed {
             run: hex(Uuid::new_v4().into_bytes().into_iter().take(8)),
             ring: Mutex::default(),
             last: watch::Sender::new(Last::Told(0)),
-            places: Arc::new(Semaphore::new(MOST_LISTENERS)),
+            listeners: Mutex::default(),
             refusals: Mutex::default(),
         }))
     }
@@ -162,7 +166,10 @@ impl Place {
 
 /// As many listen as may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{MOST_LISTENERS} listeners follow the events already: end one, or ask the lists now and then")]
+#[error(
+    "{MOST_LISTENERS} listeners follow the events already, or {MOST_OF_ONE} of this caller: end one, or ask the lists now \
+     and then"
+)]
 pub struct TooManyListeners;
 
 impl Feed {
@@ -196,8 +203,15 @@ impl Feed {
     }
 
     /// Listens from now on, or from after a place where an earlier listener was.
-    pub fn listen(&self, after: Option<&Place>) -> Result<Listener, TooManyListeners> {
-        let place = Arc::clone(&self.0.places).try_acquire_owned().map_err(|_| TooManyListeners)?;
+    pub fn listen(&self, who: &CallerName, after: Option<&Place>) -> Result<Listener, TooManyListeners> {
+        {
+            let mut listeners = self.listeners();
+            let of_one = listeners.iter().filter(|listener| *listener == who).count();
+            if listeners.len() >= MOST_LISTENERS || of_one >= MOST_OF_ONE {
+                return Err(TooManyListeners);
+            }
+            listeners.push(who.clone());
+        }
         let told = self.0.last.subscribe();
         let ring = self.ring();
         let oldest = ring.events.front().map_or(ring.last + 1, |event| event.number);
@@ -207,7 +221,7 @@ impl Feed {
             Some(after) => Some(after).filter(known).map_or((ring.last, true), |after| (after.number, false)),
         };
         drop(ring);
-        Ok(Listener { feed: self.clone(), at, gap, told, _place: place })
+        Ok(Listener { feed: self.clone(), at, gap, told, who: who.clone() })
     }
 
     /// Ends all listening.
@@ -218,6 +232,10 @@ impl Feed {
     /// How an event is called, for `Last-Event-ID`.
     pub fn name(&self, event: &Event) -> String {
         format!("{}-{}", self.0.run, event.number)
+    }
+
+    fn listeners(&self) -> MutexGuard<'_, Vec<CallerName>> {
+        self.0.listeners.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn ring(&self) -> MutexGuard<'_, Ring> {
@@ -245,7 +263,16 @@ pub struct Listener {
     at: u64,
     gap: bool,
     told: watch::Receiver<Last>,
-    _place: OwnedSemaphorePermit,
+    who: CallerName,
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        let mut listeners = self.feed.listeners();
+        if let Some(place) = listeners.iter().position(|listener| *listener == self.who) {
+            listeners.swap_remove(place);
+        }
+    }
 }
 
 impl Listener {
@@ -287,6 +314,10 @@ mod tests {
     use serde_json::json;
     use tokio::time::timeout;
 
+    fn who(number: usize) -> CallerName {
+        CallerName::User(u32::try_from(number).unwrap())
+    }
+
     fn tell(feed: &Feed, number: u64) {
         feed.tell(Kind::SessionStarted, None, json!(number));
     }
@@ -305,7 +336,7 @@ mod tests {
     async fn all_hear_all_in_order_from_when_they_listen() {
         let feed = Feed::default();
         tell(&feed, 1);
-        let (mut one, mut other) = (feed.listen(None).unwrap(), feed.listen(None).unwrap());
+        let (mut one, mut other) = (feed.listen(&who(0), None).unwrap(), feed.listen(&who(0), None).unwrap());
         assert!(timeout(Duration::from_millis(20), one.next()).await.is_err());
         tell(&feed, 2);
         tell(&feed, 3);
@@ -327,11 +358,11 @@ mod tests {
             tell(&feed, event);
         }
         let name = feed.name(&feed.ring().events[2]);
-        let mut listener = feed.listen(Place::parse(&name).as_ref()).unwrap();
+        let mut listener = feed.listen(&who(0), Place::parse(&name).as_ref()).unwrap();
         assert_eq!([number(&mut listener).await, number(&mut listener).await], [4, 5]);
         let strangers = [Feed::default().0.run.clone() + "-3", feed.0.run.clone() + "-9"];
         for stranger in strangers {
-            let mut listener = feed.listen(Place::parse(&stranger).as_ref()).unwrap();
+            let mut listener = feed.listen(&who(0), Place::parse(&stranger).as_ref()).unwrap();
             assert_eq!(listener.next().await, Heard::Gap);
             let next = feed.ring().last + 1;
             tell(&feed, next);
@@ -345,16 +376,16 @@ mod tests {
     #[tokio::test]
     async fn who_falls_behind_is_cut_and_memory_is_bounded() {
         let feed = Feed::default();
-        let mut slow = feed.listen(None).unwrap();
+        let mut slow = feed.listen(&who(0), None).unwrap();
         for event in 1..=RING as u64 + 1 {
             tell(&feed, event);
         }
         assert_eq!(feed.ring().events.len(), RING);
         assert_eq!(slow.next().await, Heard::TooSlow);
         let after_first = Place { run: feed.0.run.clone(), number: 1 };
-        assert_eq!(number(&mut feed.listen(Some(&after_first)).unwrap()).await, 2);
+        assert_eq!(number(&mut feed.listen(&who(0), Some(&after_first)).unwrap()).await, 2);
         let after_none = Place { number: 0, ..after_first };
-        assert_eq!(feed.listen(Some(&after_none)).unwrap().next().await, Heard::Gap);
+        assert_eq!(feed.listen(&who(0), Some(&after_none)).unwrap().next().await, Heard::Gap);
     }
 
     #[test]
@@ -375,9 +406,12 @@ mod tests {
     #[tokio::test]
     async fn so_many_may_listen() {
         let feed = Feed::default();
-        let all: Vec<_> = (0..MOST_LISTENERS).map(|_| feed.listen(None).unwrap()).collect();
-        assert_eq!(feed.listen(None).unwrap_err(), TooManyListeners);
+        let own: Vec<_> = (0..MOST_OF_ONE).map(|_| feed.listen(&who(0), None).unwrap()).collect();
+        assert_eq!(feed.listen(&who(0), None).unwrap_err(), TooManyListeners, "the others' places are theirs");
+        drop(own);
+        let all: Vec<_> = (0..MOST_LISTENERS).map(|number| feed.listen(&who(number), None).unwrap()).collect();
+        assert_eq!(feed.listen(&who(MOST_LISTENERS), None).unwrap_err(), TooManyListeners);
         drop(all);
-        assert!(feed.listen(None).is_ok());
+        assert!(feed.listen(&who(0), None).is_ok());
     }
 }

@@ -71,7 +71,7 @@ async fn run(config: Config, file: Followed<Config>, logs: Logs) -> anyhow::Resu
 
     let store = Store::open(&config.node.state_dir, clock.now()).await?;
     let audit = Audit::open(&config.audit, &config.node.state_dir, Arc::clone(&clock)).await?;
-    audit.tell_left_open(store.left_open());
+    audit.tell_left_open(store.left_open()).await;
     let longest = config.sessions.longest;
     let keys = SigningKeys::open(&config.node.state_dir, &config.tokens, longest.as_seconds(), clock.now())?;
     let hypervisor = Hypervisor::connect(&config.libvirt, shutdown.hard.clone())?;
@@ -153,8 +153,9 @@ async fn run(config: Config, file: Followed<Config>, logs: Logs) -> anyhow::Resu
     life.ready("serving consoles");
 
     let outcome = life.finish(DRAIN).await;
-    audit.close().await;
+    // In this order: what ends at the last moment is told of once its row is written.
     store.close().await;
+    audit.close().await;
     tracing::info!(?outcome, "stopped");
     Ok(outcome)
 }

@@ -11,7 +11,7 @@
 //! ```
 //!
 //! Not followed are RFB 3.3 (there only the server says which security type it is), security types behind which the
-//! stream is encrypted or unknown, and messages of unknown length (among them the longer PointerEvent of the extended mouse
+//! stream is encrypted or unknown, and messages of unknown length (among them the longer `PointerEvent` of the extended mouse
 //! buttons, from the first press of such a button on). A [`Watch`] then takes every byte for input, and a
 //! [`Filter`] refuses.
 //!

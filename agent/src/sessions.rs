@@ -75,8 +75,8 @@ impl Sessions {
 
     /// Takes a place for one more connection with this token, or says why there is none.
     pub fn reserve(&self, token: &Examined, client: &ClientFacts, edge: &EdgeName) -> Result<Reservation, Reason> {
-        let (number, _end) = self.table().reserve(applicant(token, client, edge), **self.0.limits.load())?;
-        Ok(Reservation { sessions: self.clone(), number })
+        let (number, end) = self.table().reserve(applicant(token, client, edge), **self.0.limits.load())?;
+        Ok(Reservation { sessions: self.clone(), number, end })
     }
 
     /// Whether [`Self::reserve`] would find a place now. Takes none.
@@ -89,21 +89,22 @@ impl Sessions {
     pub fn begin(&self, place: Reservation, redeemed: Redeemed) -> Connection {
         let Redeemed { facts, longest, row } = redeemed;
         let (session, console, name) = (facts.id, facts.console, facts.name.clone());
-        tracing::info!(
+        // For those who debug; the record is the audit's.
+        tracing::debug!(
             %session, token = %facts.token, %console, %name, client = facts.client_address, edge = %facts.edge,
             requestor = facts.requestor.as_ref().map(tracing::field::display), "connection began"
         );
         // A reservation stays in the table for as long as it lives, so there is always an entry to begin.
         let rights = facts.rights;
         let about = About::from(&facts);
-        let (told, is_first) = {
+        let told = {
             let mut table = self.table();
-            let is_first = table.session(session).is_none();
-            (table.begin(place.number, facts).unwrap_or_default(), is_first)
+            // Told under the lock, so that nobody hears of its end first.
+            if table.session(session).is_none() {
+                about.tell_start(&self.0.feed);
+            }
+            table.begin(place.number, facts).unwrap_or_default()
         };
-        if is_first {
-            about.tell_start(&self.0.feed);
-        }
         let deadline = Instant::now() + longest;
         Connection { place, session, console, rights, about, told, deadline, row: Some(row) }
     }

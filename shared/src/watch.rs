@@ -1,9 +1,10 @@
 //! Noticing that files changed, by looking at them every other second.
 //!
 //! Looking beats inotify here: certificates are replaced by renames, by swapped symbolic links and on network file
-//! systems, and each of these shows in what the path leads to. What to do about a change is the caller's; a file that
-//! is being written may be seen half-way, so the caller keeps what it has when the new content does not parse, and says
-//! so: then it is told again, after the completed write or after a while, whichever is first.
+//! systems, and each of these shows in what the path leads to. What to do about a change is the caller's. Half a file may
+//! parse and mean something else, so a change is told once two looks in a row have seen the same. A writer that pauses
+//! for longer may still be seen half-way: the caller keeps what it has when the new content does not parse, and says so;
+//! then it is told again, after the completed write or after a while, whichever is first.
 
 use std::error::Error;
 use std::os::unix::fs::MetadataExt as _;
@@ -20,6 +21,9 @@ const PERIOD: Duration = Duration::from_secs(2);
 /// After how long files that could not be used are tried again.
 const AGAIN: Duration = Duration::from_secs(30);
 
+/// How often a change is looked at in the end, should it not come to rest: somebody writes without end.
+const MOST_LOOKS: u32 = 5;
+
 /// What a path led to: device, inode, size, modification time (seconds, nanoseconds). `None`: nothing there.
 type Print = Option<(u64, u64, u64, i64, i64)>;
 
@@ -28,6 +32,8 @@ type Print = Option<(u64, u64, u64, i64, i64)>;
 pub struct FileWatch {
     paths: Vec<PathBuf>,
     seen: Vec<Print>,
+    /// What the last look saw, if that was new, and the how-manieth in a row it was.
+    restless: Option<(Vec<Print>, u32)>,
     period: Duration,
     again: Duration,
     due: Option<Instant>,
@@ -40,7 +46,7 @@ impl FileWatch {
     pub fn new(paths: impl IntoIterator<Item = PathBuf>) -> Self {
         let paths: Vec<PathBuf> = paths.into_iter().collect();
         let seen = paths.iter().map(print).collect();
-        Self { paths, seen, period: PERIOD, again: AGAIN, due: None, complaint: None }
+        Self { paths, seen, restless: None, period: PERIOD, again: AGAIN, due: None, complaint: None }
     }
 
     /// Waits until a path leads to something other than when this was last told, or until it is time to try again what
@@ -49,9 +55,8 @@ impl FileWatch {
     pub async fn changed(&mut self) {
         loop {
             sleep(self.period).await;
-            let now: Vec<Print> = self.paths.iter().map(print).collect();
-            if now != self.seen {
-                self.seen = now;
+            let now = self.paths.iter().map(print).collect();
+            if self.notice(now) {
                 self.due = None;
                 self.forget();
                 return;
@@ -60,6 +65,20 @@ impl FileWatch {
                 return;
             }
         }
+    }
+
+    /// Whether what is seen now is a change to be told.
+    fn notice(&mut self, now: Vec<Print>) -> bool {
+        let looks = match self.restless.take() {
+            _ if now == self.seen => return false,
+            Some((before, looks)) if before == now || looks == MOST_LOOKS => {
+                self.seen = now;
+                return true;
+            }
+            before => before.map_or(0, |(_, looks)| looks),
+        };
+        self.restless = Some((now, looks + 1));
+        false
     }
 
     /// The files cannot be used. The reason may be a passing one (no descriptor left, a file server that is away), so in
@@ -112,6 +131,18 @@ mod tests {
 
         let nothing = tokio::time::timeout(Duration::from_millis(100), watch.changed()).await;
         assert!(nothing.is_err(), "nothing changed, yet a change was told");
+    }
+
+    #[test]
+    fn a_change_is_told_once_it_has_come_to_rest() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut watch = FileWatch::new([dir.path().join("a")]);
+        let size = |size: u64| vec![Some((1, 1, size, 0, 0))];
+        let looks: Vec<bool> = [1, 2, 3, 3, 3].into_iter().map(|length| watch.notice(size(length))).collect();
+        assert_eq!(looks, [false, false, false, true, false]);
+        assert!(!watch.notice(size(4)) && !watch.notice(size(3)), "it is as it was");
+        let told = (10..100).position(|length| watch.notice(size(length)));
+        assert_eq!(told, Some(5), "somebody writes without end");
     }
 
     #[tokio::test]

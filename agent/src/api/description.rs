@@ -14,7 +14,7 @@ use utoipa::openapi::{Content, Header, Ref, RefOr, Response, ResponseBuilder};
 use utoipa_axum::router::{UtoipaMethodRouter, UtoipaMethodRouterExt as _};
 
 use super::Api;
-use super::admission::authorise;
+use super::admission::{Rights, authorise};
 use super::problem::Problem;
 use crate::callers::{Operation, Role, Scope};
 
@@ -128,6 +128,6 @@ pub(super) fn finish(mut description: utoipa::openapi::OpenApi) -> Value {
     get, path = "/v1/openapi.json", operation_id = "read_description", tag = "agent",
     responses((status = 200, description = "OpenAPI 3.1.", body = Object, content_type = "application/json"))
 )]
-pub(super) async fn show(State(api): State<Api>) -> Json<Value> {
+pub(super) async fn show(State(api): State<Api>, _rights: Rights) -> Json<Value> {
     Json(Value::clone(&api.description))
 }

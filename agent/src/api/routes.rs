@@ -1,6 +1,7 @@
 //! The resources of `/v1`: their JSON, and what each asks of the rest of the agent.
 //!
-//! Whether a caller may ask at all is settled before these run; of whose things it may, each hands on.
+//! Whether a caller may ask at all is settled before these run; of whose things it may, each hands on. Each takes the
+//! [`Rights`] that its guard leaves it: without a guard it answers nobody.
 
 pub(super) mod api_tokens;
 pub(super) mod audit;

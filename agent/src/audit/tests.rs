@@ -235,7 +235,7 @@ async fn sessions_of_a_run_that_died_end_in_the_next() {
     let connection = fixture.connect(&minted.token, None).await.unwrap();
     let session = connection.session();
     let viewers = fixture.store.close_left_open_now(START.plus(60)).await;
-    fixture.audit.tell_left_open(&viewers);
+    fixture.audit.tell_left_open(&viewers).await;
     let told = all(&fixture.audit).await;
     assert_eq!(words(&told), ["minted", "redeemed", "started", "ended"]);
     let end = &told[3];
@@ -252,7 +252,7 @@ async fn without_an_audit_nothing_is_kept_and_nobody_minds() {
     let config = Config { enabled: false, ..Config::default() };
     let audit = Audit::open(&config, dir.path(), Arc::new(ManualClock::at(START))).await.unwrap();
     audit.tell(minted());
-    audit.tell_left_open(&[]);
+    audit.tell_left_open(&[]).await;
     assert!(matches!(audit.page(&Page::default()).await, Err(ReadError::Off)));
     assert_eq!(audit.lost(), 0);
     audit.close().await;

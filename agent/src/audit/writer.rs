@@ -12,6 +12,7 @@
 //! is lost, and counted. Refusals are not lost: they go on being counted where they are.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use porthole_shared::lifecycle::chain;
@@ -132,6 +133,7 @@ impl Writer {
             }
             told.filter(|_| self.log).iter().for_each(Entry::log);
             self.batch.failing = false;
+            self.state.failing.store(false, Ordering::Relaxed);
             self.batch.waiting.clear();
             for asking in self.batch.asking.drain(..) {
                 let _nobody_asks = asking.send(());
@@ -152,6 +154,7 @@ impl Writer {
             );
         }
         self.batch.failing = true;
+        self.state.failing.store(true, Ordering::Relaxed);
         if error.is_full() {
             // Perhaps it is its own bound that it has reached, because that was larger in an earlier run.
             self.sweep().await;

@@ -94,6 +94,14 @@ pub(super) struct Told {
 pub struct Reservation {
     pub(super) sessions: Sessions,
     pub(super) number: Number,
+    pub(super) end: Arc<End>,
+}
+
+impl Reservation {
+    /// Why whoever takes it must not go on, if somebody has said so.
+    pub fn told_to_end(&self) -> Option<Reason> {
+        self.end.reason()
+    }
 }
 
 impl Drop for Reservation {
@@ -172,12 +180,13 @@ impl Connection {
     fn write_end(&mut self, reason: Reason) {
         if let Some(row) = self.row.take() {
             let (bytes_in, bytes_out) = self.told.counters.read();
-            tracing::info!(session = %self.session, console = %self.console, %reason, bytes_in, bytes_out, "connection ended");
+            tracing::debug!(session = %self.session, console = %self.console, %reason, bytes_in, bytes_out, "connection ended");
             row.end(reason, bytes_in, bytes_out);
-            let Reservation { sessions, number } = &self.place;
+            let Reservation { sessions, number, .. } = &self.place;
             sessions.instruments().ended(self.console.kind, reason);
-            let was_last = sessions.table().release(*number);
-            if was_last {
+            let mut table = sessions.table();
+            // Told under the lock: who connects at this moment is told of afterwards.
+            if table.release(*number) {
                 self.about.tell_end(sessions.feed(), reason);
             }
         }

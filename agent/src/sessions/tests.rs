@@ -223,6 +223,19 @@ async fn a_clock_that_is_set_back_makes_no_session_longer() {
 }
 
 #[tokio::test]
+async fn whoever_is_still_opening_hears_that_it_must_end() {
+    let fixture = Fixture::new().await;
+    let token = fixture.mint(Policy::Once).await.token;
+    let presented = presented(&token, None);
+    let examined = fixture.tokens.examine(&presented).await.unwrap();
+    let place = fixture.sessions.reserve(&examined, &presented.client, &edge()).unwrap();
+    assert_eq!(place.told_to_end(), None);
+    let which = Selector { console: Some("bmc".parse().unwrap()), ..Selector::default() };
+    assert_eq!(fixture.sessions.end_all_of(&which, Reason::Killed), 1);
+    assert_eq!(place.told_to_end(), Some(Reason::Killed));
+}
+
+#[tokio::test]
 async fn places_are_limited_in_all_and_per_console_and_freed() {
     let config = Config { max: 3, max_per_console: 2, ..Config::default() };
     let fixture = Fixture::with(Hypervisor::none(), &config).await;

@@ -151,10 +151,10 @@ impl Store {
         .execute(&mut *write)
         .await
         .map_err(failed(operation))?;
-        write.commit().await.map_err(failed(operation))?;
-        // There is one writer, so numbers follow each other.
+        // Before others may write: whoever marks the end of a guest from now on means this token, too. Should it not come
+        // to be, a number is left out.
         self.newest_token.store(number, Ordering::Relaxed);
-        Ok(())
+        write.commit().await.map_err(failed(operation))
     }
 
     /// Now.

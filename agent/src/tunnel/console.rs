@@ -19,7 +19,7 @@ use porthole_shared::lifecycle::chain;
 use porthole_shared::names::EdgeName;
 use porthole_shared::reason::Reason;
 use porthole_shared::tunnel::{ClientFacts, ConsoleRequest, Presented, WebSocketKey};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 use tokio_rustls::server::TlsStream;
@@ -89,21 +89,30 @@ async fn admit(
         .await
         .map_err(|error| refused(error.reason(), Some(chain(&error))))?;
     server.instruments.opened(token.console().kind, began.elapsed());
+    // Opening took its time. Nobody uses a token up for a connection that was told to end meanwhile.
+    if let Some(reason) = place.told_to_end() {
+        return Err(refused(reason, None));
+    }
     let redeemed = services.tokens.redeem(&token, client, edge).await.map_err(|reason| refused(reason, None))?;
+    if place.told_to_end() == Some(Reason::Killed) {
+        // Told in that moment: killed is killed, so its page must not come back either.
+        services.tokens.revoke(token.id()).await.map_err(|error| {
+            tracing::error!(token = %token.id(), error = chain(&error), "a killed session's token is not withdrawn");
+            refused(Reason::Killed, None)
+        })?;
+    }
     Ok((console, services.sessions.begin(place, redeemed)))
 }
 
 /// Each refusal, while the audit counts them: who listens is there at the moment.
 fn tell_listeners(sessions: &Sessions, edge: &EdgeName, client: &ClientFacts, reason: Reason, of: Option<&Subject>) {
-    let mut data = json!({ "client_address": client.address, "edge": edge, "reason": reason });
-    if let (Some(data), Some(Subject { token, console, name, requestor, .. })) = (data.as_object_mut(), of) {
-        let Value::Object(more) =
-            json!({ "token_id": token, "console": console, "name": name, "requestor": requestor })
-        else {
-            return;
-        };
-        data.extend(more);
-    }
+    let data = match of {
+        None => json!({ "client_address": client.address, "edge": edge, "reason": reason }),
+        Some(Subject { token, console, name, requestor, .. }) => json!({
+            "token_id": token, "console": console, "name": name, "requestor": requestor,
+            "client_address": client.address, "edge": edge, "reason": reason,
+        }),
+    };
     sessions.feed().tell_refusal(of.and_then(|subject| subject.minted_by.clone()), data);
 }
 

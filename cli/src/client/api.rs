@@ -337,6 +337,9 @@ pub(crate) struct Status {
     /// Until when the tunnel's certificate is valid.
     #[serde(default)]
     pub(crate) certificate_expires: Option<String>,
+    /// Events that found no room in the audit.
+    #[serde(default)]
+    pub(crate) audit_lost: Option<u64>,
 }
 
 /// The answer of [`API_TOKENS`].

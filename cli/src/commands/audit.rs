@@ -16,6 +16,9 @@ use crate::output::{Cell, Output, Table, Tone, plain};
 /// The most that the agent says at once.
 const LONGEST_PAGE: u32 = 1000;
 
+/// What there is.
+const EVENTS: [&str; 8] = ["minted", "redeemed", "refused", "started", "ended", "revoked", "killed", "lost"];
+
 /// Which entries.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -36,8 +39,8 @@ pub(crate) struct Arguments {
     /// Before then
     #[arg(long, value_name = "WHEN", value_parser = moment)]
     until: Option<UnixTime>,
-    /// Those of this sort: minted, redeemed, refused, started, ended, revoked, killed, lost
-    #[arg(long, value_name = "WORD")]
+    /// Those of this sort
+    #[arg(long, value_name = "WORD", value_parser = EVENTS)]
     event: Option<String>,
     /// The latest of them, so many, at most 1000 [default: 100; with --since, all]
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=i64::from(LONGEST_PAGE)))]

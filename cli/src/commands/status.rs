@@ -26,5 +26,8 @@ fn text(status: &Status) -> String {
         ("Sessions", &sessions),
         ("Certificate until", expires),
     ];
-    lines.iter().fold(String::new(), |text, (what, value)| format!("{text}{what:18} {}\n", visible(value)))
+    // Said where there is something to say: entries are missing.
+    let lost = status.audit_lost.filter(|lost| *lost > 0).map(|lost| lost.to_string());
+    let lines = lines.into_iter().chain(lost.as_deref().map(|lost| ("Audit lost", lost)));
+    lines.fold(String::new(), |text, (what, value)| format!("{text}{what:18} {}\n", visible(value)))
 }

@@ -3,7 +3,7 @@
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use porthole_tests::edge::Edge;
+use porthole_tests::edge::{Edge, Node};
 
 use super::support::raw::Raw;
 use super::support::reply::{Reply, bodiless};
@@ -62,7 +62,8 @@ async fn files_are_served_as_what_they_are_and_nothing_else_is() {
     std::fs::create_dir_all(&root).unwrap();
     make_site(&root);
     let ancestors = vec!["'self'", "https://dashboard.example.org"];
-    let builder = ground.edge("edge-1").await.set("public.web_root", root.to_string_lossy().into_owned());
+    let node = Node::new("compute-1", "127.0.0.1:1");
+    let builder = ground.edge("edge-1").await.node(node).set("public.web_root", root.to_string_lossy().into_owned());
     let edge = builder.set("public.frame_ancestors", ancestors).start().await.unwrap();
 
     for (target, kind, body) in [

@@ -31,13 +31,13 @@ async fn a_body_that_is_too_long_is_refused() {
     assert_eq!(reply.refusal(), (415, "unsupported_media_type"));
     for (body, words) in [
         (json!({"console": NAME, "colour": 1}), "colour"),
-        (json!({"console": NAME, "ttl": -1}), "ttl"),
+        (json!({"console": NAME, "ttl": -1}), "`-1`"),
         (json!([]), "the body"),
         (json!({}), "console"),
     ] {
         let reply = served.ask(&caller, Method::POST, "/v1/tokens", Some(&body)).await;
         assert_eq!(reply.refusal(), (400, "bad_request"), "{body}");
-        assert!(reply.json["detail"].as_str().unwrap().contains(words) || reply.json["line"].is_number(), "{body}");
+        assert!(reply.json["detail"].as_str().unwrap().contains(words), "{body}: {}", reply.json);
     }
 }
 

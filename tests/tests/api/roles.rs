@@ -25,6 +25,7 @@ fn table() -> Vec<(Method, String, Option<Value>, [u16; 3])> {
         (Method::GET, "/v1/sessions".into(), None, [200, 200, 200]),
         (Method::DELETE, "/v1/sessions?requestor=nobody".into(), None, [200, 200, 200]),
         (Method::DELETE, format!("/v1/sessions/{NOTHING}"), None, [404, 404, 404]),
+        (Method::GET, "/v1/audit".into(), None, [200, 200, 403]),
         (Method::POST, "/v1/signing-keys/rotate".into(), None, [200, 403, 403]),
         (Method::GET, "/v1/api-tokens".into(), None, [200, 403, 403]),
         (Method::POST, "/v1/api-tokens".into(), Some(json!({"name": "x", "role": "minter"})), [201, 403, 403]),
@@ -51,6 +52,25 @@ async fn each_role_may_do_what_is_its_own() {
             }
         }
     }
+}
+
+#[tokio::test]
+async fn whatever_is_described_is_in_the_table() {
+    let served = Served::start().await;
+    let description = served.ask_locally(Method::GET, "/v1/openapi.json", None).await.json;
+    let mut operations = 0;
+    for (path, item) in description["paths"].as_object().unwrap() {
+        // A stream without end has tests of its own.
+        for method in item.as_object().unwrap().keys().filter(|_| path != "/v1/events") {
+            let asked = path.replace("{id}", NOTHING);
+            let in_table = table().iter().any(|(known, at, ..)| {
+                known.as_str().eq_ignore_ascii_case(method) && at.split('?').next() == Some(asked.as_str())
+            });
+            assert!(in_table, "{method} {path}");
+            operations += 1;
+        }
+    }
+    assert!(operations > 10, "{operations}");
 }
 
 #[tokio::test]

@@ -78,6 +78,7 @@ impl From<ApiToken> for ApiTokenView {
 )]
 pub(in crate::api) async fn list(
     State(api): State<Api>,
+    _rights: Rights,
     Asked(piece): Asked<Piece>,
 ) -> Result<Json<ApiTokenList>, Problem> {
     let all = api.bearers.list().await.map_err(|error| Problem::internal(&error))?;

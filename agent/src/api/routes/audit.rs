@@ -7,6 +7,7 @@ use porthole_shared::names::Requestor;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::api::admission::Rights;
 use crate::api::extract::Asked;
 use crate::api::problem::Problem;
 use crate::api::{Api, schema};
@@ -48,6 +49,9 @@ impl AuditWanted {
         let limit = limit.unwrap_or(100);
         if !(1..=LONGEST_PAGE).contains(&limit) {
             return Err(Problem::bad_request(format!("limit is {limit}; use 1 to {LONGEST_PAGE}")));
+        }
+        if after.is_some_and(|after| after < 0) {
+            return Err(Problem::bad_request("after: use `next` of an earlier answer, or 0 for the first entries"));
         }
         let time = |name: &str, text: Option<String>| {
             let parsed = text.map(|text| text.parse::<UnixTime>()).transpose();
@@ -193,6 +197,7 @@ impl From<Record> for EntryView {
 )]
 pub(in crate::api) async fn show(
     State(api): State<Api>,
+    _rights: Rights,
     Asked(wanted): Asked<AuditWanted>,
 ) -> Result<Json<EntryList>, Problem> {
     let mut page = wanted.page()?;

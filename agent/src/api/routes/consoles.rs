@@ -6,6 +6,7 @@ use porthole_shared::names::{ConsoleKind, ConsoleName, ConsoleSource, ConsoleUui
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::api::admission::Rights;
 use crate::api::extract::Asked;
 use crate::api::page::Piece;
 use crate::api::problem::Problem;
@@ -64,6 +65,7 @@ impl From<Owner> for ConsoleView {
 )]
 pub(in crate::api) async fn list(
     State(api): State<Api>,
+    _rights: Rights,
     Asked(piece): Asked<Piece>,
 ) -> Result<Json<ConsoleList>, Problem> {
     let (owners, next) = piece.cut(api.consoles.list().await?, |owner| (owner.name.clone(), owner.uuid))?;
@@ -111,6 +113,7 @@ impl From<&ExternalConsole> for ExternalView {
 )]
 pub(in crate::api) async fn external(
     State(api): State<Api>,
+    _rights: Rights,
     Asked(piece): Asked<Piece>,
 ) -> Result<Json<ExternalList>, Problem> {
     let external = api.consoles.external();

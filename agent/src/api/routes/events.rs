@@ -49,7 +49,7 @@ pub(in crate::api) async fn follow(
     });
     let listener = api
         .feed
-        .listen(place.as_ref())
+        .listen(&rights.caller.name, place.as_ref())
         .map_err(|error| Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_listeners", error.to_string()))?;
     let mut ticks = interval_at(Instant::now() + HEARTBEAT, HEARTBEAT);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -154,8 +154,11 @@ pub(in crate::api) async fn kill_all_of(
     let which = meant.selector(&rights)?;
     to_its_end(async move {
         // Killed is killed: their pages, also those between two connections, must not come back.
-        let tokens = api.tokens.revoke_all_of(&which, true).await.map_err(|error| Problem::internal(&error))?;
+        let revoke = async || api.tokens.revoke_all_of(&which, true).await.map_err(|error| Problem::internal(&error));
+        let before = revoke().await?;
         let connections = api.sessions.end_all_of(&which, Reason::Killed);
+        // Those that were used for the first time between the two.
+        let tokens = before + revoke().await?;
         tracing::info!(?which, tokens, connections, by = %rights.caller.name, "sessions killed");
         let (to, caller) = (Target::All(which), rights.caller.name);
         api.audit.tell(Event::Killed(Deed { to, tokens, connections: connections as u64, caller }));

@@ -7,6 +7,7 @@ use porthole_shared::token::KeyId;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::api::admission::Rights;
 use crate::api::problem::Problem;
 use crate::api::{Api, schema};
 use crate::hypervisor::LinkState;
@@ -44,7 +45,7 @@ pub(in crate::api) struct Status {
     get, path = "/v1/status", operation_id = "show_status", tag = "agent",
     responses((status = 200, description = "How the agent is.", body = Status))
 )]
-pub(in crate::api) async fn show(State(api): State<Api>) -> Json<Status> {
+pub(in crate::api) async fn show(State(api): State<Api>, _rights: Rights) -> Json<Status> {
     let link = api.consoles.hypervisor().status().borrow().clone();
     let libvirt_error = match &link {
         LinkState::Connecting { last_error, .. } => last_error.clone(),
@@ -80,6 +81,6 @@ pub(in crate::api) struct Rotated {
                                             cannot be another.",
                body = Problem, content_type = "application/problem+json"))
 )]
-pub(in crate::api) async fn rotate(State(api): State<Api>) -> Result<Json<Rotated>, Problem> {
+pub(in crate::api) async fn rotate(State(api): State<Api>, _rights: Rights) -> Result<Json<Rotated>, Problem> {
     Ok(Json(Rotated { kid: api.tokens.rotate_keys().await? }))
 }
