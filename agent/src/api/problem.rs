@@ -20,7 +20,7 @@ use crate::definitions::{ApplyError, RenderError};
 use crate::hypervisor::{self, DefinitionError, RedefineError};
 use crate::ports::AllocateError;
 use crate::sessions::NoSuchSession;
-use crate::store;
+use crate::store::{self, Ailment};
 use crate::tokens::{MintError, RevokeError, RotateError};
 
 /// What went wrong, for a program (`code`) and for a person (`detail`).
@@ -162,13 +162,14 @@ impl Problem {
 
     /// The table of ports could not be written.
     pub(super) fn of_ports(cause: &store::Error, error: &dyn std::error::Error) -> Self {
-        if !cause.is_full() {
-            return Self::internal(error);
-        }
-        tracing::error!(error = chain(error), "no port changes hands until there is room");
-        let detail = "nothing has changed, because there is no room on the disk of [node] state_dir: make some, then ask \
-                      again; guests and sessions go on meanwhile";
-        Self::new(StatusCode::INSUFFICIENT_STORAGE, "disk_full", detail)
+        let Some(ailment) = cause.ailment() else { return Self::internal(error) };
+        tracing::error!(error = chain(error), remedy = ailment.remedy(), "no port changes hands meanwhile");
+        let detail = format!("no port has changed hands: {}; guests and sessions go on meanwhile", ailment.remedy());
+        let status = match ailment {
+            Ailment::Full => StatusCode::INSUFFICIENT_STORAGE,
+            Ailment::ReadOnly | Ailment::Damaged | Ailment::Failing => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        Self::new(status, ailment.code(), detail)
     }
 
     /// Our own fault: the log says more than the answer.

@@ -38,8 +38,11 @@ fn random(below: usize) -> usize {
 async fn work(socket: Arc<Path>, answers: Arc<AtomicUsize>, stop: Arc<AtomicBool>) -> HashMap<Uuid, Asked> {
     let mut known: HashMap<Uuid, Asked> = HashMap::new();
     while !stop.load(Ordering::SeqCst) {
-        let held: Vec<Uuid> =
-            known.iter().filter(|(_, asked)| asked.given.is_some() && !asked.released).map(|(domain, _)| *domain).collect();
+        let held: Vec<Uuid> = known
+            .iter()
+            .filter(|(_, asked)| asked.given.is_some() && !asked.released)
+            .map(|(domain, _)| *domain)
+            .collect();
         if !held.is_empty() && random(2) == 0 {
             let domain = held[random(held.len())];
             known.get_mut(&domain).expect("it is known").released = true;
@@ -54,7 +57,9 @@ async fn work(socket: Arc<Path>, answers: Arc<AtomicUsize>, stop: Arc<AtomicBool
                     let given = answer["ports"].as_array().expect("a list").iter();
                     asked.given = Some(given.map(|given| given["port"].as_u64().expect("a number")).collect());
                 }
-                Ok((status, answer)) => assert_eq!((status.as_u16(), &answer["code"]), (409, &json!("ports_exhausted"))),
+                Ok((status, answer)) => {
+                    assert_eq!((status.as_u16(), &answer["code"]), (409, &json!("ports_exhausted")))
+                }
                 Err(_) => break,
             }
         }

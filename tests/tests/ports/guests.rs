@@ -27,11 +27,13 @@ async fn what_guests_use_is_theirs_while_they_are_defined() {
         .kept()
         .start()
         .await;
-    let settings = |agent: porthole_tests::agent::AgentBuilder| agent.set("ports.grace", "1s").set("ports.compare_every", "1s");
+    let settings =
+        |agent: porthole_tests::agent::AgentBuilder| agent.set("ports.grace", "1s").set("ports.compare_every", "1s");
     let mut stack = Stack::builder().libvirt(&libvirt).agent(settings).start().await;
     let both = [(vnc, "vnc-0"), (serial, "serial-0")];
     let become_ = async |stack: &Stack, expected: Vec<(u64, String, String)>| {
-        eventually(PATIENCE, format!("{expected:?}"), async || ports_of(&stack.agent, guest.uuid()).await == expected).await;
+        eventually(PATIENCE, format!("{expected:?}"), async || ports_of(&stack.agent, guest.uuid()).await == expected)
+            .await;
     };
     become_(&stack, rows(&both, "leased")).await;
     let shown = porthole_ports(&stack.agent).await;
@@ -47,7 +49,8 @@ async fn what_guests_use_is_theirs_while_they_are_defined() {
     let (status, given) = allocate(&stack.agent, other, &["vnc-0", "serial-0"]).await;
     assert_eq!(status, 200, "{given}");
     assert_eq!(ports_of(&stack.agent, other).await.iter().filter(|row| row.2 == "pending").count(), 2);
-    eventually(PATIENCE, "libvirt to be there again", async || stack.agent.status().await["libvirt"] == "connected").await;
+    eventually(PATIENCE, "libvirt to be there again", async || stack.agent.status().await["libvirt"] == "connected")
+        .await;
     assert_eq!(ports_of(&stack.agent, guest.uuid()).await, rows(&both, "leased"), "a definition keeps its ports");
 
     // Without definition they are free, and those that wait for their domain are not.

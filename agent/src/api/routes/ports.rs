@@ -100,7 +100,7 @@ pub(in crate::api) async fn list(
     State(api): State<Api>,
     Asked(piece): Asked<Piece>,
 ) -> Result<Json<PortList>, Problem> {
-    let all = api.ports.list().await.map_err(|error| Problem::internal(&error))?;
+    let all = api.ports.list().await.map_err(|error| Problem::of_ports(&error, &error))?;
     let (ports, next) = piece.cut(all, |listed| listed.row.port)?;
     Ok(Json(PortList { ports: ports.into_iter().map(|listed| PortView::new(&api.ports, listed)).collect(), next }))
 }
@@ -147,6 +147,8 @@ impl PortGiven {
     post, path = "/v1/ports", operation_id = "allocate_ports", tag = "ports", request_body = PortsWanted,
     responses((status = 200, description = "These are the domain's.", body = PortsGiven),
               (status = 409, description = "There are not so many free ports in one of the ranges.", body = Problem,
+               content_type = "application/problem+json"),
+              (status = 507, description = "There is no room on the disk: nothing has changed.", body = Problem,
                content_type = "application/problem+json"))
 )]
 pub(in crate::api) async fn allocate(
