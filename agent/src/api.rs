@@ -34,7 +34,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request};
+use axum::extract::Request;
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use axum::serve::Listener;
@@ -43,7 +43,6 @@ use nix::unistd::geteuid;
 use porthole_shared::clock::Clock;
 use porthole_shared::lifecycle::Shutdown;
 use porthole_shared::names::{NodeId, NodeName};
-use porthole_shared::tunnel::MAX_BODY_BYTES;
 use serde_json::Value;
 use tokio::net::UnixStream;
 use tokio::sync::Semaphore;
@@ -59,10 +58,11 @@ use self::idempotency::Keys;
 pub use self::network::{Network, NetworkError};
 use self::problem::Problem;
 use self::routes::tokens::TokenView;
-use self::routes::{api_tokens, audit, consoles, events, ports, sessions, status, tokens};
+use self::routes::{api_tokens, audit, consoles, definitions, events, ports, sessions, status, tokens};
 use crate::audit::Audit;
 use crate::callers::{ApiTokens, Caller, CallerName, Operation, Role};
 use crate::consoles::Consoles;
+use crate::definitions::Definitions;
 use crate::feed::Feed;
 use crate::hook::Calls;
 use crate::ports::Ports;
@@ -96,6 +96,8 @@ pub struct Parts {
     pub sessions: Sessions,
     /// Which ports are whose.
     pub ports: Ports,
+    /// What domains' consoles are defined to be.
+    pub definitions: Definitions,
     /// What libvirt's hook has told.
     pub hook: Calls,
     /// Who may call by showing a token.
@@ -118,6 +120,7 @@ pub struct Api {
     tokens: Tokens,
     sessions: Sessions,
     ports: Ports,
+    definitions: Definitions,
     hook: Calls,
     bearers: ApiTokens,
     feed: Feed,
@@ -132,8 +135,22 @@ pub struct Api {
 impl Api {
     /// Puts it together.
     pub fn new(parts: Parts) -> Self {
-        let Parts { config, node, id, trust, consoles, tokens, sessions, ports, hook, api_tokens, feed, audit, clock } =
-            parts;
+        let Parts {
+            config,
+            node,
+            id,
+            trust,
+            consoles,
+            tokens,
+            sessions,
+            ports,
+            definitions,
+            hook,
+            api_tokens,
+            feed,
+            audit,
+            clock,
+        } = parts;
         let gate = Gate::new(api_tokens.clone(), &config.client, trust.clone(), Arc::clone(&clock));
         let (_, description) = Self::resources().split_for_parts();
         Self {
@@ -144,6 +161,7 @@ impl Api {
             tokens,
             sessions,
             ports,
+            definitions,
             hook,
             bearers: api_tokens,
             feed,
@@ -161,6 +179,10 @@ impl Api {
         OpenApiRouter::with_openapi(Frame::openapi())
             .routes(guarded(Operation::ListConsoles, routes!(consoles::list)))
             .routes(guarded(Operation::ListExternalConsoles, routes!(consoles::external)))
+            .routes(guarded(Operation::ShowDefinition, routes!(definitions::show)))
+            .routes(guarded(Operation::DefineConsoles, routes!(definitions::apply, definitions::remove)))
+            .routes(guarded(Operation::DefineConsoles, routes!(definitions::render)))
+            .routes(guarded(Operation::DefineConsoles, routes!(definitions::merge)))
             .routes(guarded(Operation::ListPorts, routes!(ports::list)))
             .routes(guarded(Operation::AllocatePorts, routes!(ports::allocate)))
             .routes(guarded(Operation::AllocatePorts, routes!(ports::release)))
@@ -189,7 +211,6 @@ impl Api {
             .method_not_allowed_fallback(async || {
                 Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "not with this method")
             })
-            .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
             .layer(from_fn(in_time))
             .layer(from_fn_with_state(gate, admission::admit))
             .with_state(self)

@@ -21,6 +21,9 @@ pub struct Config {
     /// Where consoles that listen on ports do so.
     #[serde(default)]
     pub ports: ports::Config,
+    /// Where this host keeps what belongs to consoles.
+    #[serde(default)]
+    pub consoles: porthole_domain::Host,
     /// For the node itself, and for control planes.
     #[serde(default)]
     pub api: api::Config,
@@ -144,6 +147,7 @@ mod tests {
         assert_eq!(sample.audit, smallest.audit);
         assert_eq!(sample.libvirt, smallest.libvirt);
         assert_eq!(sample.ports, smallest.ports);
+        assert_eq!(sample.consoles, smallest.consoles);
         assert_eq!(sample.log, smallest.log);
         assert_eq!(sample.api, smallest.api);
         assert_eq!(sample.admin, smallest.admin);

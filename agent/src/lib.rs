@@ -23,6 +23,7 @@ pub mod audit;
 pub mod callers;
 pub mod config;
 pub mod consoles;
+pub mod definitions;
 pub mod feed;
 #[cfg(test)]
 mod fixture;

@@ -15,6 +15,7 @@ use porthole_agent::audit::Audit;
 use porthole_agent::callers::ApiTokens;
 use porthole_agent::config::Config;
 use porthole_agent::consoles::Consoles;
+use porthole_agent::definitions::Definitions;
 use porthole_agent::hook::{self, Calls, Spooled, Steps};
 use porthole_agent::hypervisor::Hypervisor;
 use porthole_agent::ports::Ports;
@@ -80,6 +81,7 @@ async fn run(config: Config, file: Followed<Config>, logs: Logs) -> anyhow::Resu
     let events = hypervisor.events();
     let ports = Ports::new(config.ports, store.clone(), Arc::clone(&clock));
     let reconcile = reconcile::follow(ports.clone(), hypervisor.clone(), hypervisor.events(), shutdown.clone());
+    let definitions = Definitions::new(hypervisor.clone(), ports.clone(), config.consoles);
     let consoles = Consoles::new(hypervisor.clone(), config.external, &config.libvirt.uri);
     let tokens = Tokens::new(Parts {
         node: id.clone(),
@@ -148,6 +150,7 @@ async fn run(config: Config, file: Followed<Config>, logs: Logs) -> anyhow::Resu
         tokens: tokens.clone(),
         sessions: sessions.clone(),
         ports,
+        definitions,
         hook: calls,
         api_tokens: ApiTokens::new(store.clone(), Arc::clone(&clock)),
         feed: sessions.feed().clone(),

@@ -195,6 +195,15 @@ impl Ports {
         Ok(released)
     }
 
+    /// From now on a domain's definition has these devices on ports, and no others: what it was given for others is its
+    /// own only for as long as it is found to use it.
+    pub async fn keep_only(&self, domain: ConsoleUuid, devices: &[Device]) -> Result<(), store::Error> {
+        if self.0.store.keep_ports_only(domain, devices, self.0.clock.now()).await? > 0 {
+            self.touch([domain]);
+        }
+        Ok(())
+    }
+
     /// All that are not free, in their order.
     pub async fn list(&self) -> Result<Vec<ListedPort>, store::Error> {
         let rows = self.0.store.ports(self.0.clock.now()).await?;

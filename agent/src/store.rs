@@ -10,6 +10,7 @@
 //! anything but SQLite; a row of a session is open only while its agent runs, because opening the store closes those that
 //! an earlier run left.
 
+mod ailment;
 mod api_tokens;
 mod convert;
 mod place;
@@ -27,8 +28,10 @@ use std::time::Duration;
 
 use porthole_shared::clock::UnixTime;
 use sqlx::Connection as _;
+use sqlx::migrate::MigrateError;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 
+pub use self::ailment::Ailment;
 use self::place::Place;
 pub use self::place::PlaceError;
 pub use self::select::{ListedToken, TokenPage};
@@ -89,6 +92,17 @@ pub enum OpenError {
     /// The host does not say which boot this is.
     #[error("cannot read {BOOT_ID}, which tells one boot of this host from another")]
     BootId(#[source] std::io::Error),
+    /// It cannot be used until somebody has done something about it.
+    #[error("cannot use {path}: {}", ailment.remedy())]
+    Ailing {
+        /// The file.
+        path: String,
+        /// What ails it.
+        ailment: Ailment,
+        /// What SQLite says.
+        #[source]
+        source: sqlx::Error,
+    },
     /// SQLite does not open it.
     #[error("cannot open {path}")]
     Sqlite {
@@ -105,24 +119,20 @@ pub enum OpenError {
         path: String,
         /// Why.
         #[source]
-        source: sqlx::migrate::MigrateError,
+        source: MigrateError,
     },
     /// The rows that an earlier run left open cannot be closed.
     #[error("cannot close the sessions that an earlier run left open")]
     CloseLeftOpen(#[source] Error),
 }
 
-/// SQLite's primary result code where a write finds no room.
-const SQLITE_FULL: i32 = 13;
-/// Its extended code where the index of the write-ahead log cannot grow, which is for the same reason.
-const SQLITE_IOERR_SHMSIZE: i32 = 0x130a;
-
-impl Error {
-    /// Whether there is no room on the disk: this ends by itself once somebody makes some.
-    pub fn is_full(&self) -> bool {
-        let Self::Sqlite { source: sqlx::Error::Database(error), .. } = self else { return false };
-        let code: Option<i32> = error.code().and_then(|code| code.parse().ok());
-        code.is_some_and(|code| code & 0xff == SQLITE_FULL || code == SQLITE_IOERR_SHMSIZE)
+impl OpenError {
+    fn of(path: &str, source: sqlx::Error) -> Self {
+        let path = path.to_owned();
+        match Ailment::of(&source) {
+            Some(ailment) => Self::Ailing { path, ailment, source },
+            None => Self::Sqlite { path, source },
+        }
     }
 }
 
@@ -139,7 +149,7 @@ impl Store {
     async fn open_as_of(state_dir: &Path, boot_id: &str, now: UnixTime) -> Result<Self, OpenError> {
         let place = Place::take(state_dir)?;
         let path = place.database().display().to_string();
-        let sqlite = |source| OpenError::Sqlite { path: path.clone(), source };
+        let sqlite = |source| OpenError::of(&path, source);
         let options = SqliteConnectOptions::new()
             .filename(place.database())
             .journal_mode(SqliteJournalMode::Wal)
@@ -155,10 +165,10 @@ impl Store {
             .connect_with(options.clone())
             .await
             .map_err(sqlite)?;
-        sqlx::migrate!("../migrations/agent")
-            .run(&writer)
-            .await
-            .map_err(|source| OpenError::Migrate { path: path.clone(), source })?;
+        sqlx::migrate!("../migrations/agent").run(&writer).await.map_err(|error| match error {
+            MigrateError::Execute(source) | MigrateError::ExecuteMigration(source, _) => sqlite(source),
+            source => OpenError::Migrate { path: path.clone(), source },
+        })?;
         let readers = pool().max_connections(READERS).connect_with(options.read_only(true)).await.map_err(sqlite)?;
         let newest_token: Option<i64> =
             sqlx::query_scalar("SELECT max(number) FROM tokens").fetch_one(&writer).await.map_err(sqlite)?;
@@ -171,7 +181,11 @@ impl Store {
             left_open: Arc::default(),
             _place: Arc::new(place),
         };
-        store.left_open = store.close_left_open(now).await.map_err(OpenError::CloseLeftOpen)?.into();
+        let left_open = store.close_left_open(now).await.map_err(|error| match error {
+            Error::Sqlite { source, .. } if Ailment::of(&source).is_some() => sqlite(source),
+            error => OpenError::CloseLeftOpen(error),
+        });
+        store.left_open = left_open?.into();
         if !store.left_open.is_empty() {
             tracing::warn!(
                 sessions = store.left_open.len(),

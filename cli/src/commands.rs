@@ -13,7 +13,7 @@ use crate::pki;
 
 pub(crate) mod api_tokens;
 pub(crate) mod audit;
-mod consoles;
+pub(crate) mod consoles;
 pub(crate) mod hook;
 pub(crate) mod keys;
 pub(crate) mod ports;
@@ -27,7 +27,7 @@ pub(crate) fn run(line: CommandLine, output: Output) -> Result<(), Failure> {
     let General { socket, network, timeout, .. } = line.general;
     let agent = || Ok::<_, Failure>(Agent::at(Place::of(socket, &network)?, timeout.get())?);
     match line.command {
-        Command::Consoles => consoles::run(&agent()?, output),
+        Command::Consoles(arguments) => consoles::run(arguments, agent, output),
         Command::Url(request) => url::run(&request, &agent()?, output),
         Command::Sessions(arguments) => sessions::run(&arguments, &agent()?, output),
         Command::Tokens(arguments) => tokens::run(&arguments, &agent()?, output),

@@ -6,6 +6,7 @@
 pub(super) mod api_tokens;
 pub(super) mod audit;
 pub(super) mod consoles;
+pub(super) mod definitions;
 pub(super) mod events;
 pub(super) mod ports;
 mod selection;

@@ -52,7 +52,10 @@ fn libvirt(domains: Result<Vec<Domain>, CallError>) -> Hypervisor {
                     });
                     drop(reply.send(found));
                 }
-                other @ (Command::OpenGraphics { .. } | Command::IsMigrating { .. }) => {
+                other @ (Command::OpenGraphics { .. }
+                | Command::Definition { .. }
+                | Command::Redefine { .. }
+                | Command::IsMigrating { .. }) => {
                     panic!("nobody asked for {other:?}")
                 }
             }

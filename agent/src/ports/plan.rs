@@ -37,8 +37,9 @@ impl Cursor {
 /// There are not so many free ports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "[ports] {purpose} ({range}) has {free} free ports and {wanted} more are wanted: `porthole ports` shows whose they \
-     are; undefine domains that are not needed any more, or make the range larger"
+    "of the {} ports of [ports] {purpose} ({range}), {} are in use and {free} are free, but {wanted} more are wanted: \
+     `porthole ports` shows whose they are; undefine domains that are not needed any more, or make the range larger",
+    range.count(), range.count() - free
 )]
 pub struct Exhausted {
     /// For what.
@@ -122,7 +123,10 @@ mod tests {
         let none = next(&["vnc-0", "serial-0"], &[20_000, 20_001]).unwrap_err();
         assert_eq!((none.purpose, none.free, none.wanted), (Purpose::Graphics, 0, 1));
         let words = none.to_string();
-        assert!(words.contains("graphics (20000:20002) has 0 free ports and 1 more"), "{words}");
+        assert!(
+            words.contains("of the 2 ports of [ports] graphics (20000:20002), 2 are in use and 0 are free, but 1 more"),
+            "{words}"
+        );
         assert_eq!(ports(&next(&["serial-0"], &[]).unwrap()), [10_002], "in vain nothing moved");
     }
 

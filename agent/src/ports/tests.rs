@@ -95,7 +95,7 @@ async fn all_or_none_and_words_for_none() {
     table.give(one, &["serial-0", "vnc-0"]).await;
     let none = table.ports.allocate(other, &devices(&["vnc-0", "serial-0", "serial-1", "serial-2"])).await.unwrap_err();
     assert!(matches!(none, AllocateError::Exhausted(Exhausted { purpose: Purpose::Serial, free: 2, wanted: 3, .. })));
-    assert!(none.to_string().contains("serial (2020:2023) has 2 free ports"), "{none}");
+    assert!(none.to_string().contains("serial (2020:2023), 1 are in use and 2 are free, but 3 more"), "{none}");
     assert_eq!(table.rows().await.len(), 2);
     for (names, words) in
         [(&[][..], "1 to 64"), (&["vnc-0"; 65][..], "1 to 64"), (&["vnc-0", "vnc-0"][..], "vnc-0 is named twice")]

@@ -99,7 +99,11 @@ async fn answer(mut commands: mpsc::Receiver<Command>, domains: Domains) {
                 };
                 drop(reply.send(described));
             }
-            Command::Find { .. } | Command::OpenGraphics { .. } | Command::IsMigrating { .. } => {
+            Command::Find { .. }
+            | Command::Definition { .. }
+            | Command::Redefine { .. }
+            | Command::OpenGraphics { .. }
+            | Command::IsMigrating { .. } => {
                 panic!("nobody asks for this")
             }
         }

@@ -12,7 +12,7 @@ use nix::fcntl::{Flock, FlockArg};
 #[derive(Debug, thiserror::Error)]
 pub enum PlaceError {
     /// It cannot be made, or a file in it.
-    #[error("cannot use {}", path.display())]
+    #[error("cannot use {}{}", path.display(), hint(source))]
     Io {
         /// The file or directory.
         path: PathBuf,
@@ -34,6 +34,19 @@ pub enum PlaceError {
         /// The directory.
         path: PathBuf,
     },
+}
+
+/// What to do, where that can be told.
+fn hint(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::ReadOnlyFilesystem => {
+            " ([node] state_dir needs a file system that can be written: `findmnt -T` says how it is mounted, the \
+             kernel's log says why)"
+        }
+        io::ErrorKind::StorageFull => " (there is no room on the disk of [node] state_dir: make some)",
+        io::ErrorKind::PermissionDenied => " ([node] state_dir and what is in it must belong to the agent's user)",
+        _ => "",
+    }
 }
 
 /// A state directory that is this agent's until this is dropped.

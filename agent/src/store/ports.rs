@@ -9,7 +9,7 @@ use sqlx::sqlite::{SqliteQueryResult, SqliteRow};
 
 use super::convert::{parsed, parsed_option, time, value};
 use super::{Error, Store, failed};
-use crate::ports::{Change, Choice, Owner, PortRow, PortState};
+use crate::ports::{Change, Choice, Device, Owner, PortRow, PortState};
 
 impl Store {
     /// All ports that are not free now, in their order.
@@ -165,6 +165,45 @@ impl Store {
         .map_err(failed(operation))?;
         write.commit().await.map_err(failed(operation))?;
         Ok(done.rows_affected())
+    }
+
+    /// Turns a domain's ports that were asked for, but for those of these devices, into ones that were found in use; how
+    /// many rows changed.
+    pub(crate) async fn keep_ports_only(
+        &self,
+        domain: ConsoleUuid,
+        devices: &[Device],
+        now: UnixTime,
+    ) -> Result<u64, Error> {
+        let operation = "giving up ports of a domain";
+        let mut write = self.write(operation).await?;
+        let kept: HashSet<_> = devices.iter().map(ToString::to_string).collect();
+        let asked: Vec<String> = sqlx::query_scalar("SELECT device FROM ports WHERE domain = ? AND adopted = 0")
+            .bind(domain.to_string())
+            .fetch_all(&mut *write)
+            .await
+            .map_err(failed(operation))?;
+        let mut changed = 0;
+        for device in asked.iter().filter(|device| !kept.contains(*device)) {
+            for statement in [
+                // The device was found on another port: that one is all that it may be using.
+                "DELETE FROM ports WHERE domain = ?1 AND device = ?2 AND adopted = 0 \
+                 AND EXISTS (SELECT 1 FROM ports WHERE domain = ?1 AND device = ?2 AND adopted = 1)",
+                "UPDATE ports SET adopted = 1, state = 'leased', since = ?3, expires = NULL \
+                 WHERE domain = ?1 AND device = ?2 AND adopted = 0",
+            ] {
+                let done = sqlx::query(statement)
+                    .bind(domain.to_string())
+                    .bind(device)
+                    .bind(now.0)
+                    .execute(&mut *write)
+                    .await
+                    .map_err(failed(operation))?;
+                changed += done.rows_affected();
+            }
+        }
+        write.commit().await.map_err(failed(operation))?;
+        Ok(changed)
     }
 
     /// Takes these steps, but for those whose rows have changed since `began`; how many rows changed. Foreign ports whose

@@ -75,7 +75,10 @@ fn libvirt() -> Hypervisor {
                     drop(reply.send(Ok(DomainDescription { uuid, name: name(), state, live_xml })));
                 }
                 Command::IsMigrating { reply, .. } => drop(reply.send(Ok(false))),
-                other @ (Command::Domains { .. } | Command::OpenGraphics { .. }) => {
+                other @ (Command::Domains { .. }
+                | Command::Definition { .. }
+                | Command::Redefine { .. }
+                | Command::OpenGraphics { .. }) => {
                     panic!("nobody asked for {other:?}")
                 }
             }

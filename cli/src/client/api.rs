@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 
 use porthole_shared::names::{ApiTokenName, ConsoleKind, ConsoleName, Requestor};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-/// `GET`: what this node has.
+/// `GET`: what this node has. With `/NAME/definition`, what a guest's consoles are defined to be: `GET`, `PUT`, `DELETE`.
 pub(crate) const CONSOLES: &str = "/v1/consoles";
 /// `POST`: makes a token. `GET`: lists them. `DELETE`: revokes some; with `/ID`, that one.
 pub(crate) const TOKENS: &str = "/v1/tokens";
@@ -74,6 +75,43 @@ pub(crate) struct Kind {
     pub(crate) kind: String,
     /// Which one of that kind.
     pub(crate) index: u32,
+}
+
+/// What a guest's consoles are defined to be: the answer to a `GET` of [`CONSOLES`]`/NAME/definition`.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Definition {
+    /// The guest's UUID.
+    pub(crate) uuid: String,
+    /// Its name.
+    pub(crate) name: String,
+    /// `running`, `shut_off`, …
+    pub(crate) state: String,
+    /// What it is to have, if its consoles are Porthole's. A later release's may say more than this one understands.
+    pub(crate) spec: Option<Value>,
+    /// The ports of that.
+    pub(crate) ports: Vec<DevicePort>,
+    /// What the running guest has otherwise.
+    pub(crate) until_restart: Vec<String>,
+    /// It goes on from a saved state at its next start.
+    pub(crate) saved: bool,
+}
+
+/// A device and its port.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct DevicePort {
+    /// The device.
+    pub(crate) device: String,
+    /// Its port.
+    pub(crate) port: u16,
+}
+
+/// The answer to a change of it.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Changed {
+    /// Whether anything was written.
+    pub(crate) changed: bool,
+    /// How it is now.
+    pub(crate) definition: Definition,
 }
 
 /// The body of a `POST` to [`TOKENS`].

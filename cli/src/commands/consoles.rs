@@ -1,12 +1,61 @@
-//! `porthole consoles`.
+//! `porthole consoles`: what there is, and what a guest's XML must say so that there is something.
+
+use clap::{Args, Subcommand};
 
 use crate::client::Agent;
 use crate::client::api::{CONSOLES, Console, Consoles};
 use crate::failure::Failure;
 use crate::output::{Cell, Output, Table, Tone};
 
-/// Lists them.
-pub(super) fn run(agent: &Agent, output: Output) -> Result<(), Failure> {
+mod definition;
+mod merge;
+mod render;
+mod wanted;
+
+/// List, or work on XML.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  porthole consoles
+  porthole consoles --json | jq -r '.consoles[] | select(.state == \"running\") | .name'
+  porthole consoles apply web-01 --vnc --serial 1
+  porthole consoles merge --vnc --serial 1 < web-01.xml > web-01-with-consoles.xml")]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Show what a guest's consoles are defined to be
+    Show(definition::Guest),
+    /// Give a guest consoles, from its next start on
+    Apply(definition::Application),
+    /// Take the consoles away that a guest was given, from its next start on
+    Remove(definition::Guest),
+    /// Print the XML elements of consoles, to be put into a domain's XML by hand
+    Render(render::Request),
+    /// Put consoles into a domain's XML: read from standard input, printed to standard output
+    Merge(merge::Request),
+}
+
+/// Does it. Rendering and merging ask no agent.
+pub(super) fn run(
+    arguments: Arguments,
+    agent: impl FnOnce() -> Result<Agent, Failure>,
+    output: Output,
+) -> Result<(), Failure> {
+    match arguments.command {
+        None => list(&agent()?, output),
+        Some(Command::Show(guest)) => definition::show(&guest, &agent()?, output),
+        Some(Command::Apply(application)) => definition::apply(&application, &agent()?, output),
+        Some(Command::Remove(guest)) => definition::remove(&guest, &agent()?, output),
+        Some(Command::Render(request)) => render::run(request, output),
+        Some(Command::Merge(request)) => merge::run(request, output),
+    }
+}
+
+fn list(agent: &Agent, output: Output) -> Result<(), Failure> {
     let answer = agent.list::<Consoles>(CONSOLES, "consoles")?;
     let mut table = Table::new(["NAME", "STATE", "CONSOLES", "SOURCE", "UUID"]);
     for console in &answer.parsed.consoles {

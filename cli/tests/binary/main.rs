@@ -4,6 +4,7 @@
 
 mod agent;
 mod audit;
+mod definition;
 mod pki;
 mod ports;
 mod run;

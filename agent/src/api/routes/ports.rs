@@ -100,7 +100,7 @@ pub(in crate::api) async fn list(
     State(api): State<Api>,
     Asked(piece): Asked<Piece>,
 ) -> Result<Json<PortList>, Problem> {
-    let all = api.ports.list().await.map_err(|error| Problem::internal(&error))?;
+    let all = api.ports.list().await.map_err(|error| Problem::of_ports(&error, &error))?;
     let (ports, next) = piece.cut(all, |listed| listed.row.port)?;
     Ok(Json(PortList { ports: ports.into_iter().map(|listed| PortView::new(&api.ports, listed)).collect(), next }))
 }
@@ -133,6 +133,12 @@ pub(in crate::api) struct PortGiven {
     port: u16,
 }
 
+impl PortGiven {
+    pub(super) fn new(device: Device, port: u16) -> Self {
+        Self { device: device.to_string(), port }
+    }
+}
+
 /// Get ports for a domain's devices
 ///
 /// All or none. A device that has a port gets the same one again. As long as libvirt does not have the domain, they are
@@ -141,6 +147,8 @@ pub(in crate::api) struct PortGiven {
     post, path = "/v1/ports", operation_id = "allocate_ports", tag = "ports", request_body = PortsWanted,
     responses((status = 200, description = "These are the domain's.", body = PortsGiven),
               (status = 409, description = "There are not so many free ports in one of the ranges.", body = Problem,
+               content_type = "application/problem+json"),
+              (status = 507, description = "There is no room on the disk: nothing has changed.", body = Problem,
                content_type = "application/problem+json"))
 )]
 pub(in crate::api) async fn allocate(
@@ -149,7 +157,7 @@ pub(in crate::api) async fn allocate(
 ) -> Result<Json<PortsGiven>, Problem> {
     to_its_end(async move {
         let ports = api.ports.allocate(domain, &devices).await?;
-        let given = devices.iter().zip(ports).map(|(device, port)| PortGiven { device: device.to_string(), port });
+        let given = devices.iter().zip(ports).map(|(device, port)| PortGiven::new(*device, port));
         Ok(Json(PortsGiven { ports: given.collect() }))
     })
     .await
