@@ -15,7 +15,7 @@ use porthole_agent::audit::Audit;
 use porthole_agent::callers::ApiTokens;
 use porthole_agent::config::Config;
 use porthole_agent::consoles::Consoles;
-use porthole_agent::definitions::Definitions;
+use porthole_agent::definitions::{self, Arrivals, Definitions};
 use porthole_agent::hook::{self, Calls, Spooled, Steps};
 use porthole_agent::hypervisor::Hypervisor;
 use porthole_agent::ports::Ports;
@@ -131,8 +131,10 @@ async fn run(config: Config, file: Followed<Config>, logs: Logs) -> anyhow::Resu
         logs,
     };
     life.spawn(file.follow(life.reloads(), shutdown.clone(), move |config| running.apply(config)));
-    let calls = Calls::default();
+    let (calls, arrivals) = (Calls::default(), Arrivals::default());
     let steps = Steps::new(hook::Parts {
+        definitions: definitions.clone(),
+        arrivals: arrivals.clone(),
         calls: calls.clone(),
         ports: ports.clone(),
         tokens: tokens.clone(),
@@ -141,6 +143,13 @@ async fn run(config: Config, file: Followed<Config>, logs: Logs) -> anyhow::Resu
         tasks: life.tasks(),
         shutdown: shutdown.clone(),
     });
+    life.spawn(definitions::follow(
+        arrivals,
+        definitions.clone(),
+        hypervisor.clone(),
+        hypervisor.events(),
+        shutdown.clone(),
+    ));
     let api = Api::new(api::Parts {
         config: config.api,
         node,

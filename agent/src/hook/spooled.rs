@@ -34,9 +34,10 @@ impl Spooled {
         }
         tracing::info!(steps = found.len(), overflow, "taking up what libvirt's hook could not tell");
         for (path, waiting) in found {
-            match waiting {
-                Some(waiting) => steps.later(&waiting),
-                None => tracing::warn!(path = %path.display(), "a step that makes no sense was passed over"),
+            if let Some(waiting) = waiting {
+                steps.later(&waiting);
+            } else {
+                tracing::warn!(path = %path.display(), "a step that makes no sense was passed over");
             }
             // Taken up twice, it would say nothing new.
             if let Err(error) = tokio::fs::remove_file(&path).await {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use porthole_hook::glance::{Glance, glance};
 use porthole_hook::spool::Waiting;
 use porthole_hook::step::Operation;
-use porthole_hook::wire::{Answer, Question, Verdict};
+use porthole_hook::wire::{Answer, Message, Question, Verdict};
 use porthole_shared::clock::Clock;
 use porthole_shared::lifecycle::{Shutdown, chain};
 use porthole_shared::names::ConsoleUuid;
@@ -15,6 +15,7 @@ use tokio_util::task::TaskTracker;
 
 use super::server::say;
 use super::{Calls, TakenPort};
+use crate::definitions::{Arrivals, Definitions};
 use crate::ports::{Held, Ports, uses};
 use crate::tokens::Tokens;
 
@@ -26,6 +27,10 @@ const EVENT_PATIENCE: Duration = Duration::from_secs(3);
 pub struct Parts {
     /// The table of ports.
     pub ports: Ports,
+    /// What domains' consoles are defined to be.
+    pub definitions: Definitions,
+    /// Those that come.
+    pub arrivals: Arrivals,
     /// The tokens.
     pub tokens: Tokens,
     /// What to do about a port that something else has.
@@ -58,6 +63,9 @@ impl Steps {
         tracing::debug!(domain = %step.name, operation = %step.operation, managed = seen.managed, "a hook's step");
         match step.operation {
             Operation::Prepare if seen.managed => say(self.prepare(seen, &question.xml).await),
+            Operation::Migrate | Operation::Restore if seen.managed => {
+                self.incoming(step.operation, seen, &question.xml).await
+            }
             Operation::Prepare | Operation::Start | Operation::Migrate | Operation::Restore => say(Verdict::Go),
             Operation::Started | Operation::Reconnect | Operation::Attach | Operation::Stopped | Operation::Release => {
                 self.happened(step.operation, seen.uuid);
@@ -93,6 +101,27 @@ impl Steps {
             let _at_once = shutdown.soft.run_until_cancelled(tokio::time::sleep(EVENT_PATIENCE)).await;
             tokens.void_domain_until(domain, Reason::ShutOff, until);
         }));
+    }
+
+    /// A managed domain that comes gets consoles of this host, or does not come.
+    async fn incoming(&self, operation: Operation, seen: Glance, xml: &[u8]) -> Answer {
+        let Ok(text) = std::str::from_utf8(xml) else {
+            return say(Verdict::Refuse { why: "the domain's XML is not UTF-8".to_owned() });
+        };
+        match self.0.definitions.incoming(text).await {
+            Ok(None) => say(Verdict::Go),
+            Ok(Some(rewritten)) => {
+                if let (Operation::Migrate, Some(uuid)) = (operation, seen.uuid) {
+                    self.0.arrivals.note(ConsoleUuid::new(uuid));
+                }
+                Message { head: Verdict::Rewritten, xml: rewritten.expose().clone().into_bytes() }
+            }
+            Err(error) => {
+                let error = chain(&error);
+                tracing::error!(uuid = ?seen.uuid, %operation, error, "a domain cannot be given consoles of this host");
+                say(Verdict::Refuse { why: format!("the domain cannot be given consoles of this host: {error}") })
+            }
+        }
     }
 
     /// Whether a managed domain may start: not if QEMU would find one of its ports taken.
