@@ -22,8 +22,10 @@ use crate::wait::{PATIENCE, try_eventually};
 mod builder;
 mod capabilities;
 mod files;
+mod migration;
 
 pub use builder::Builder;
+pub use migration::Migration;
 
 /// A running private libvirtd. Clones are the same one; it ends with the last of them.
 #[derive(Debug, Clone)]

@@ -4,9 +4,11 @@
 //! |---|---|
 //! | `steps` | each step of a guest's life is told; a taken port is told before QEMU stumbles over it |
 //! | `away` | the agent is gone, hangs, or libvirtd does |
+//! | `migration` | guests move, fail to move, come from a file: their consoles work where they are |
 //! | `input` | whatever libvirt or a stranger gives the hook, it ends in time, and well where failure kills |
 
 mod away;
 mod input;
+mod migration;
 mod steps;
 mod support;
