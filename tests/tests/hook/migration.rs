@@ -6,16 +6,14 @@ use http::Method;
 use nix::sys::signal::Signal;
 use porthole_tests::agent::{Agent, AgentBuilder, Mint};
 use porthole_tests::edge::Node;
-use porthole_tests::guest::SerialConnection;
+use porthole_tests::guest::{assert_tcp_says_hello, assert_unix_says_hello};
 use porthole_tests::libvirt::{Migration, PrivateLibvirt};
 use porthole_tests::ports::free_port;
 use porthole_tests::process::Identity;
 use porthole_tests::rfb;
 use porthole_tests::stack::Stack;
-use porthole_tests::wait::{PATIENCE, eventually, eventually_some, within};
+use porthole_tests::wait::{PATIENCE, eventually, eventually_some};
 use serde_json::Value;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 use uuid::Uuid;
 
 use crate::support::porthole;
@@ -99,14 +97,12 @@ impl Two {
         assert!(viewer.full_frame().await.expect("a picture").width > 0);
         let (screen, serial) = live_ports(&self.hosts[host], uuid).await;
         for port in &serial {
-            assert_says_hello(*port).await;
+            assert_tcp_says_hello(*port, false).await;
         }
         if serial.is_empty() {
             for port in 0..SERIAL {
                 let path = self.hosts[host].sockets().join(format!("{uuid}-serial{port}.sock"));
-                let mut console = SerialConnection::open(&path).await;
-                console.say("hello\r").await;
-                console.read_until("you said: hello").await;
+                assert_unix_says_hello(&path).await;
             }
         }
         screen.into_iter().chain(serial).collect()
@@ -167,19 +163,6 @@ async fn ports_of(agent: &Agent, uuid: Uuid) -> Vec<u16> {
     let own = |port: &&Value| port["owner"]["domain"] == uuid.to_string();
     let number = |port: &Value| port["port"].as_u64().and_then(|port| u16::try_from(port).ok()).expect("a port");
     answer["ports"].as_array().expect("a list").iter().filter(own).map(number).collect()
-}
-
-async fn assert_says_hello(port: u16) {
-    let connect = async || TcpStream::connect(("127.0.0.1", port)).await.ok();
-    let mut stream = eventually_some(PATIENCE, "the serial port", connect).await;
-    let mut heard = Vec::new();
-    within(PATIENCE, "an answer on the serial port", async {
-        stream.write_all(b"hello\r").await.expect("it takes it");
-        while !heard.windows(15).any(|window| window == b"you said: hello") {
-            assert!(stream.read_buf(&mut heard).await.expect("it says something") > 0, "{heard:?}");
-        }
-    })
-    .await;
 }
 
 #[tokio::test]
