@@ -2,7 +2,6 @@
 
 use std::time::Instant;
 
-use http::Method;
 use nix::sys::signal::Signal;
 use porthole_tests::guest::{Graphics, Listen};
 use porthole_tests::libvirt::PrivateLibvirt;
@@ -10,7 +9,7 @@ use porthole_tests::ports::free_port;
 use porthole_tests::stack::Stack;
 use porthole_tests::wait::{PATIENCE, eventually};
 
-use crate::support::{LONGEST, hook, hooked, told};
+use crate::support::{LONGEST, hook, hooked, told, void_reason};
 
 /// How many steps wait for the agent.
 fn waiting(libvirt: &PrivateLibvirt) -> usize {
@@ -31,16 +30,8 @@ async fn what_happened_while_the_agent_was_away_it_hears_later() {
 
     stack.agent.start_again().await;
     eventually(PATIENCE, "the steps to be taken up", async || waiting(&libvirt) == 0).await;
-    eventually(PATIENCE, "the link to be void", async || void_reason(&stack, &link.id).await == "shut_off").await;
+    eventually(PATIENCE, "the link to be void", async || void_reason(&stack.agent, &link.id).await == "shut_off").await;
     stack.view(guest.name()).await;
-}
-
-/// Why a link is worth nothing; empty if it is.
-async fn void_reason(stack: &Stack, id: &str) -> String {
-    let (_, answer) = stack.agent.api(Method::GET, "/v1/tokens?all=true", None).await.expect("the tokens");
-    let tokens = answer["tokens"].as_array().expect("a list");
-    let token = tokens.iter().find(|token| token["id"] == id).expect("it is known");
-    token["void_reason"].as_str().unwrap_or_default().to_owned()
 }
 
 #[tokio::test]
@@ -52,8 +43,9 @@ async fn what_stopped_while_the_agent_was_away_is_found_out_without_a_hook() {
     stack.agent.crash();
     stops.destroy().await;
     stack.agent.start_again().await;
-    eventually(PATIENCE, "the link to be void", async || void_reason(&stack, &links[1].id).await == "shut_off").await;
-    assert_eq!(void_reason(&stack, &links[0].id).await, "");
+    eventually(PATIENCE, "the link to be void", async || void_reason(&stack.agent, &links[1].id).await == "shut_off")
+        .await;
+    assert_eq!(void_reason(&stack.agent, &links[0].id).await, "");
     stops.boot().await.expect("it starts");
     stack.upgrade(&links[0]).open().await;
 }

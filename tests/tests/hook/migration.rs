@@ -2,7 +2,6 @@
 //!
 //! Both hosts are on one network, so whatever port a guest has at its source is taken at its destination.
 
-use http::Method;
 use nix::sys::signal::Signal;
 use porthole_tests::agent::{Agent, AgentBuilder, Mint};
 use porthole_tests::edge::Node;
@@ -13,13 +12,9 @@ use porthole_tests::process::Identity;
 use porthole_tests::rfb;
 use porthole_tests::stack::Stack;
 use porthole_tests::wait::{PATIENCE, eventually, eventually_some};
-use serde_json::Value;
 use uuid::Uuid;
 
-use crate::support::porthole;
-
-/// How many serial ports a guest has.
-const SERIAL: usize = 2;
+use crate::support::{SERIAL, define, ports_of, some_ports, with_consoles};
 
 /// Two hosts with an agent each, and an edge that knows both.
 struct Two {
@@ -37,18 +32,10 @@ impl Two {
     async fn with(change: impl FnOnce(AgentBuilder) -> AgentBuilder) -> Self {
         let host = || async { PrivateLibvirt::builder().hooked().start().await.expect("a private libvirtd") };
         let (a, b) = tokio::join!(host(), host());
-        // Ranges that tests beside this one do not have; both hosts have the same.
-        let low = 10_000 + 50 * u16::try_from(Uuid::new_v4().as_u128() % 100).expect("it is small");
-        let settings = move |agent: AgentBuilder, host: &PrivateLibvirt| {
-            let text = |path: &std::path::Path| path.to_string_lossy().into_owned();
-            let agent = agent.set("consoles.sockets", text(host.sockets()));
-            let agent = agent.set("consoles.logs", text(&host.directory().join("log")));
-            let agent = agent.set("ports.serial", format!("{low}:{}", low + 30)).set("ports.grace", "1s");
-            agent.set("ports.graphics", format!("{}:{}", low + 30, low + 50)).set("ports.compare_every", "1s")
-        };
+        let low = some_ports();
         let first = a.clone();
-        let stack = Stack::builder().libvirt(&a).agent(move |agent| settings(agent, &first)).start().await;
-        let there = settings(stack.another_agent("compute-2").await.expect("an agent").libvirt(&b), &b);
+        let stack = Stack::builder().libvirt(&a).agent(move |agent| with_consoles(agent, &first, low)).start().await;
+        let there = with_consoles(stack.another_agent("compute-2").await.expect("an agent").libvirt(&b), &b, low);
         let there = change(there).start().await.expect("an agent");
         let probe = b.guest("probe").serials([]).start().await;
         let link = there.mint(&probe).await;
@@ -68,12 +55,8 @@ impl Two {
     /// A guest with Porthole's consoles, running on the first host.
     async fn guest(&self, transport: &str) -> Uuid {
         let uuid = Uuid::new_v4();
-        let guest = self.hosts[0].guest("moves").uuid(uuid).graphics([]).serials([]).kept();
-        guest.define().await.expect("it is defined");
         let name = uuid.to_string();
-        let consoles = ["consoles", "apply", &name, "--vnc", "--serial", "2", "--transport", transport];
-        let (code, _, words) = porthole(self.agent(0), &consoles).await;
-        assert_eq!(code, 0, "{words}");
+        define(self.agent(0), &self.hosts[0], uuid, transport).await;
         self.hosts[0].virsh(&["start", &name]).await.expect("it starts");
         uuid
     }
@@ -155,14 +138,6 @@ fn listening(xml: &str) -> (Option<u16>, Vec<u16>) {
         serial.extend(port.and_then(|port| port.parse::<u16>().ok()));
     }
     (values("<graphics type='vnc'", " port=").first().copied(), serial)
-}
-
-/// The ports that an agent's table has for a guest.
-async fn ports_of(agent: &Agent, uuid: Uuid) -> Vec<u16> {
-    let (_, answer) = agent.api(Method::GET, "/v1/ports?limit=500", None).await.expect("an answer");
-    let own = |port: &&Value| port["owner"]["domain"] == uuid.to_string();
-    let number = |port: &Value| port["port"].as_u64().and_then(|port| u16::try_from(port).ok()).expect("a port");
-    answer["ports"].as_array().expect("a list").iter().filter(own).map(number).collect()
 }
 
 #[tokio::test]

@@ -1,9 +1,11 @@
 //! What the tests of the hook share.
 
+use std::path::Path;
 use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
 
-use porthole_tests::agent::Agent;
+use http::Method;
+use porthole_tests::agent::{Agent, AgentBuilder};
 use porthole_tests::guest::{Graphics, Guest, Listen};
 use porthole_tests::libvirt::PrivateLibvirt;
 use porthole_tests::places;
@@ -12,6 +14,7 @@ use porthole_tests::wait::{PATIENCE, within};
 use serde_json::Value;
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
+use uuid::Uuid;
 
 /// No hook takes longer, whatever happens. libvirt waits for it.
 pub(crate) const LONGEST: Duration = Duration::from_secs(2);
@@ -63,4 +66,47 @@ pub(crate) async fn porthole(agent: &Agent, arguments: &[&str]) -> (i32, Value, 
     let output = within(PATIENCE, "porthole to end", command.output()).await.expect("it starts");
     let printed = serde_json::from_slice(&output.stdout).unwrap_or_default();
     (output.status.code().expect("a code"), printed, String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+/// How many serial ports a guest of these tests has.
+pub(crate) const SERIAL: usize = 2;
+
+/// The first of some ports that tests beside this one hardly have.
+pub(crate) fn some_ports() -> u16 {
+    10_000 + 50 * u16::try_from(Uuid::new_v4().as_u128() % 100).expect("it is small")
+}
+
+/// Settings for consoles of Porthole's on this host.
+pub(crate) fn with_consoles(agent: AgentBuilder, host: &PrivateLibvirt, low: u16) -> AgentBuilder {
+    let text = |path: &Path| path.to_string_lossy().into_owned();
+    let agent = agent.set("consoles.sockets", text(host.sockets()));
+    let agent = agent.set("consoles.logs", text(&host.directory().join("log")));
+    let agent = agent.set("ports.serial", format!("{low}:{}", low + 30)).set("ports.grace", "1s");
+    agent.set("ports.graphics", format!("{}:{}", low + 30, low + 50)).set("ports.compare_every", "1s")
+}
+
+/// Defines a guest with Porthole's consoles: a screen and serial ports.
+pub(crate) async fn define(agent: &Agent, host: &PrivateLibvirt, uuid: Uuid, transport: &str) {
+    let guest = host.guest("consoles").uuid(uuid).graphics([]).serials([]).kept();
+    guest.define().await.expect("it is defined");
+    let (name, serial) = (uuid.to_string(), SERIAL.to_string());
+    let consoles = ["consoles", "apply", &name, "--vnc", "--serial", &serial, "--transport", transport];
+    let (code, _, words) = porthole(agent, &consoles).await;
+    assert_eq!(code, 0, "{words}");
+}
+
+/// The ports that an agent's table has for a guest.
+pub(crate) async fn ports_of(agent: &Agent, uuid: Uuid) -> Vec<u16> {
+    let (_, answer) = agent.api(Method::GET, "/v1/ports?limit=500", None).await.expect("an answer");
+    let own = |port: &&Value| port["owner"]["domain"] == uuid.to_string();
+    let number = |port: &Value| port["port"].as_u64().and_then(|port| u16::try_from(port).ok()).expect("a port");
+    answer["ports"].as_array().expect("a list").iter().filter(own).map(number).collect()
+}
+
+/// Why a link is worth nothing; empty if it is.
+pub(crate) async fn void_reason(agent: &Agent, id: &str) -> String {
+    let (_, answer) = agent.api(Method::GET, "/v1/tokens?all=true", None).await.expect("the tokens");
+    let tokens = answer["tokens"].as_array().expect("a list");
+    let token = tokens.iter().find(|token| token["id"] == id).expect("it is known");
+    token["void_reason"].as_str().unwrap_or_default().to_owned()
 }
