@@ -36,7 +36,8 @@ impl World {
     }
 
     async fn virsh(&self, command: &str, more: &[&str]) {
-        let arguments = [&[command, &self.uuid.to_string()], more].concat();
+        let uuid = self.uuid.to_string();
+        let arguments = [&[command, &uuid], more].concat();
         self.host.virsh(&arguments).await.unwrap_or_else(|error| panic!("{error:#}"));
     }
 
