@@ -1,5 +1,7 @@
 //! Guests run with the consoles they were given, and their consoles open.
 
+use std::time::Duration;
+
 use porthole_tests::agent::Mint;
 use porthole_tests::guest::{Graphics, Listen, Serial, SerialConnection};
 use porthole_tests::libvirt::PrivateLibvirt;
@@ -9,6 +11,7 @@ use porthole_tests::stack::Stack;
 use porthole_tests::wait::{PATIENCE, eventually_some, within};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::support::{define, folder, merged};
@@ -97,9 +100,12 @@ pub(crate) async fn assert_says_hello(port: u16, telnet: bool) {
         eventually_some(PATIENCE, "the serial port", async || TcpStream::connect(("127.0.0.1", port)).await.ok()).await;
     let mut heard = Vec::new();
     within(PATIENCE, "an answer on the serial port", async {
-        stream.write_all(b"hello\r").await.unwrap();
         while !heard.windows(15).any(|window| window == b"you said: hello") {
-            assert!(stream.read_buf(&mut heard).await.unwrap() > 0, "{heard:?}");
+            // What comes before the guest reads its serial port is lost.
+            stream.write_all(b"hello\r").await.unwrap();
+            while let Ok(read) = timeout(Duration::from_millis(300), stream.read_buf(&mut heard)).await {
+                assert!(read.unwrap() > 0, "{heard:?}");
+            }
         }
     })
     .await;
