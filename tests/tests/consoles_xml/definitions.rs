@@ -116,7 +116,7 @@ async fn tcp_then_sealed_then_none() {
     assert_eq!(porthole(&stack.agent, &["remove", &name]).await["changed"], json!(false));
     libvirt.virsh(&["destroy", &name]).await.unwrap();
     let after = dump(&libvirt, uuid).await;
-    assert!(!after.contains("porthole") && !after.contains("<serial") && !after.contains("type='vnc'"), "{after}");
+    assert!(!after.contains("porthole:consoles") && !after.contains("<serial") && !after.contains("type='vnc'"), "{after}");
     let without = |xml: &str| {
         let mut rest = xml.to_owned();
         for (open, close) in
@@ -200,6 +200,4 @@ async fn whoever_defines_domains_itself_gets_the_xml_of_the_api() {
     );
     let long = format!("<domain><name>{}</name></domain>", "a".repeat(300_000));
     assert_eq!(post("/v1/consoles/merge", json!({"xml": long, "spec": {"vnc": {}}})).await.0, 200);
-    let longer = "a".repeat(2 * 1024 * 1024);
-    assert_eq!(post("/v1/consoles/merge", json!({"xml": longer, "spec": {"vnc": {}}})).await.0, 413);
 }
