@@ -106,9 +106,9 @@ unit: root build guest browser schemathesis ## all tests, without lint
 # Release builds, as they are shipped.
 bench: root deps web guest browser ## measure (release builds); ARGS='--json --rounds 20'
 	@cargo build --release --workspace --locked
-	@cargo bench --quiet --locked -p porthole-agent --bench tokens --no-run
+	@cargo bench --quiet --locked -p porthole-agent --bench tokens --bench ports --no-run
 	@cargo bench --quiet --locked -p porthole-domain --bench merge
-	@taskset --cpu-list 0 cargo bench --quiet --locked -p porthole-agent --bench tokens
+	@taskset --cpu-list 0 cargo bench --quiet --locked -p porthole-agent --bench tokens --bench ports
 	@$(SUDO) target/release/bench $(ARGS)
 
 # All of the stack. It does without the Linux guest, if that cannot be had: its build then says why.

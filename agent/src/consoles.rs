@@ -7,6 +7,8 @@
 //! **Invariant**: nothing is remembered between calls. Where a console is reached is asked for each time it is opened,
 //! because a guest's restart or migration changes it.
 
+mod closed;
+pub(crate) mod devices;
 mod endpoint;
 mod error;
 mod external;
@@ -18,14 +20,16 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use futures_util::stream::{self, StreamExt as _};
+use porthole_shared::lifecycle::chain;
 use porthole_shared::names::{ConsoleId, ConsoleKind, ConsoleName, ConsoleSource, ConsoleUuid};
 
+pub use self::closed::Closed;
+pub use self::devices::XmlError;
 pub use self::endpoint::Endpoint;
 use self::endpoint::endpoint;
 pub use self::error::{FindError, ListError, ResolveError};
 pub use self::external::{External, ExternalConsole, Networks};
 use self::xml::Graphics;
-pub use self::xml::XmlError;
 use crate::hypervisor::{
     self, DescribeError, DomainDescription, DomainState, DomainSummary, Hypervisor, LibvirtUri, NameOrUuid,
 };
@@ -67,6 +71,8 @@ pub struct Owner {
     pub state: OwnerState,
     /// Its consoles.
     pub kinds: Vec<Kind>,
+    /// Which of these, and which of its other devices, cannot be opened now.
+    pub closed: Vec<Closed>,
 }
 
 /// What an owner is doing.
@@ -149,8 +155,9 @@ impl Consoles {
                 match self.describe(domain.uuid).await {
                     Ok(owner) => owner,
                     Err(error) => {
-                        tracing::debug!(domain = %domain.name, %error, "listed without its consoles");
-                        bare(domain)
+                        let why = chain(&error);
+                        tracing::debug!(domain = %domain.name, error = why, "listed without its consoles");
+                        bare(domain, why)
                     }
                 }
             })
@@ -236,8 +243,14 @@ impl Consoles {
 
     async fn describe(&self, uuid: ConsoleUuid) -> Result<Owner, LookError> {
         let DomainDescription { uuid, name, state, live_xml } = self.0.hypervisor.describe(uuid).await?;
-        let kinds = kinds(&xml::graphics(&live_xml)?);
-        Ok(Owner { source: ConsoleSource::Libvirt, uuid, name, state: OwnerState::Domain(state), kinds })
+        let graphics = xml::graphics(&live_xml)?;
+        let kinds = kinds(&graphics);
+        let is_local = self.0.hypervisor.is_local();
+        let reach = |device: &Graphics| {
+            if is_local { Ok(()) } else { endpoint(device, self.0.libvirt_host.as_deref()).map(drop) }
+        };
+        let closed = closed::closed(&live_xml, &graphics, &kinds, state, reach)?;
+        Ok(Owner { source: ConsoleSource::Libvirt, uuid, name, state: OwnerState::Domain(state), kinds, closed })
     }
 }
 
@@ -259,9 +272,10 @@ fn kinds(graphics: &[Graphics]) -> Vec<Kind> {
     kinds
 }
 
-fn bare(domain: DomainSummary) -> Owner {
+fn bare(domain: DomainSummary, why: String) -> Owner {
     let DomainSummary { uuid, name, state } = domain;
-    Owner { source: ConsoleSource::Libvirt, uuid, name, state: OwnerState::Domain(state), kinds: Vec::new() }
+    let closed = vec![Closed::all(why)];
+    Owner { source: ConsoleSource::Libvirt, uuid, name, state: OwnerState::Domain(state), kinds: Vec::new(), closed }
 }
 
 fn external_owner(console: &ExternalConsole) -> Owner {
@@ -271,6 +285,7 @@ fn external_owner(console: &ExternalConsole) -> Owner {
         name: console.name.clone(),
         state: OwnerState::Unasked,
         kinds: vec![Kind { kind: console.kind, index: 0 }],
+        closed: Vec::new(),
     }
 }
 

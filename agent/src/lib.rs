@@ -4,7 +4,7 @@
 //!  api (unix socket, TLS)  tunnel (mutual TLS, edges only)
 //!        │                     │            └── websocket: frames ◄─► console
 //!        ▼                     ▼
-//!  consoles · tokens · sessions             what may be done, and what is going on
+//!  consoles · tokens · sessions · ports     what may be done, and what is going on
 //!        │                     │
 //!        ▼                     ▼
 //!  hypervisor (libvirt)     store (SQLite)  the world

@@ -134,6 +134,20 @@ impl OpenError {
             None => Self::Sqlite { path, source },
         }
     }
+
+    fn of_migration(path: &str, error: MigrateError) -> Self {
+        if let MigrateError::Execute(source) | MigrateError::ExecuteMigration(source, _) = error {
+            return Self::of(path, source);
+        }
+        Self::Migrate { path: path.to_owned(), source: error }
+    }
+
+    fn of_closing(path: &str, error: Error) -> Self {
+        match error {
+            Error::Sqlite { source, .. } if Ailment::of(&source).is_some() => Self::of(path, source),
+            Error::Sqlite { .. } | Error::Foreign { .. } => Self::CloseLeftOpen(error),
+        }
+    }
 }
 
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
@@ -165,10 +179,10 @@ impl Store {
             .connect_with(options.clone())
             .await
             .map_err(sqlite)?;
-        sqlx::migrate!("../migrations/agent").run(&writer).await.map_err(|error| match error {
-            MigrateError::Execute(source) | MigrateError::ExecuteMigration(source, _) => sqlite(source),
-            source => OpenError::Migrate { path: path.clone(), source },
-        })?;
+        sqlx::migrate!("../migrations/agent")
+            .run(&writer)
+            .await
+            .map_err(|error| OpenError::of_migration(&path, error))?;
         let readers = pool().max_connections(READERS).connect_with(options.read_only(true)).await.map_err(sqlite)?;
         let newest_token: Option<i64> =
             sqlx::query_scalar("SELECT max(number) FROM tokens").fetch_one(&writer).await.map_err(sqlite)?;
@@ -181,11 +195,8 @@ impl Store {
             left_open: Arc::default(),
             _place: Arc::new(place),
         };
-        let left_open = store.close_left_open(now).await.map_err(|error| match error {
-            Error::Sqlite { source, .. } if Ailment::of(&source).is_some() => sqlite(source),
-            error => OpenError::CloseLeftOpen(error),
-        });
-        store.left_open = left_open?.into();
+        let left_open = store.close_left_open(now).await.map_err(|error| OpenError::of_closing(&path, error))?;
+        store.left_open = left_open.into();
         if !store.left_open.is_empty() {
             tracing::warn!(
                 sessions = store.left_open.len(),

@@ -16,7 +16,7 @@ struct Table {
     ports: Ports,
     store: Store,
     clock: ManualClock,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 impl Table {
@@ -24,7 +24,7 @@ impl Table {
         let (dir, clock) = (tempfile::tempdir().unwrap(), ManualClock::at(START));
         let store = Store::open(dir.path(), START).await.unwrap();
         let ports = Ports::new(config(serial, graphics), store.clone(), Arc::new(clock.clone()));
-        Self { ports, store, clock, _dir: dir }
+        Self { ports, store, clock, dir }
     }
 
     async fn give(&self, domain: ConsoleUuid, names: &[&str]) -> Vec<u16> {
@@ -221,15 +221,32 @@ async fn what_domains_use_is_adopted_and_two_of_one_port_are_shown() {
 }
 
 #[tokio::test]
+async fn a_contradiction_is_logged_once_and_again_when_it_comes_back() {
+    let table = Table::new("2380:2390", "2390:2400").await;
+    let (one, two) = (ConsoleUuid::random(), ConsoleUuid::random());
+    let log = tempfile::NamedTempFile::new().unwrap();
+    let writer = Arc::new(log.reopen().unwrap());
+    let subscriber = tracing_subscriber::fmt().with_writer(writer).with_ansi(false).finish();
+    let _logged = tracing::subscriber::set_default(subscriber);
+    let times = || std::fs::read_to_string(log.path()).unwrap().matches("two domains have the same port").count();
+    let (clash, peace) =
+        ([(one, &[("vnc-0", 2390)][..]), (two, &[("vnc-0", 2390)])], [(one, &[("vnc-0", 2390)][..]), (two, &[])]);
+    for (domains, expected) in [(&peace, 0), (&clash, 1), (&clash, 1), (&clash, 1), (&peace, 1), (&clash, 2)] {
+        table.learn(domains).await;
+        assert_eq!(times(), expected);
+    }
+}
+
+#[tokio::test]
 async fn the_table_survives_its_agent() {
     let table = Table::new("2460:2470", "2470:2480").await;
     let domain = ConsoleUuid::random();
     let given = table.give(domain, &["serial-0", "vnc-0"]).await;
-    let Table { ports, store, clock, _dir } = table;
+    let Table { ports, store, clock, dir } = table;
     drop(ports);
     store.close().await;
     drop(store);
-    let store = Store::open(_dir.path(), START).await.unwrap();
+    let store = Store::open(dir.path(), START).await.unwrap();
     let ports = Ports::new(config("2460:2470", "2470:2480"), store.clone(), Arc::new(clock.clone()));
     assert_eq!(ports.allocate(domain, &devices(&["serial-0", "vnc-0"])).await.unwrap(), given);
     let moved = Ports::new(config("2480:2490", "2490:2495"), store, Arc::new(clock));

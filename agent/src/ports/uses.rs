@@ -1,18 +1,13 @@
 //! The TCP ports on which a domain listens, as its XML says. Pure: text in, facts out.
 //!
 //! Reads `/domain/devices/{graphics,serial,console,parallel,channel}` and their `<source>`; everything else is passed
-//! over. The text is bounded and untrusted in the way that [`consoles`](crate::consoles) describes.
+//! over. The text is bounded and untrusted as [`walk`] says.
 
-use quick_xml::XmlVersion;
-use quick_xml::events::{BytesStart, Event};
-use quick_xml::reader::Reader;
+use quick_xml::events::BytesStart;
 
 use super::{Device, DeviceKind};
 use crate::consoles::XmlError;
-use crate::hypervisor::MAX_XML_BYTES;
-
-/// The deepest nesting that is read. libvirt's own is below 10; metadata may hold anything.
-const MAX_DEPTH: usize = 128;
+use crate::consoles::devices::{attribute, walk};
 
 /// A port that a domain uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -26,83 +21,31 @@ pub struct Use {
 /// Reads them, in the order of the XML. A port that stands there twice (the first serial port is a console, too) is
 /// that of the first device.
 pub fn uses(xml: &str) -> Result<Vec<Use>, XmlError> {
-    if xml.len() > MAX_XML_BYTES {
-        return Err(XmlError::TooLarge);
-    }
-    let mut reader = Reader::from_str(xml);
-    reader.config_mut().expand_empty_elements = true;
     let mut found = Found::default();
-    let mut depth = 0_usize;
-    let mut path = [Place::Elsewhere; 3];
-    loop {
-        let position = reader.buffer_position();
-        let malformed = |message: String| XmlError::Malformed { position, message };
-        match reader.read_event().map_err(|error| malformed(error.to_string()))? {
-            Event::Start(element) => {
-                let place = Place::of(&element);
-                match (depth, path, place) {
-                    (2, [Place::Domain, Place::Devices, _], Place::Graphics) => {
-                        found.graphics(&element).map_err(malformed)?
-                    }
-                    (2, [Place::Domain, Place::Devices, _], Place::Characters(kind)) => {
-                        found.characters(kind, &element).map_err(malformed)?;
-                    }
-                    (3, [Place::Domain, Place::Devices, Place::Characters(_)], Place::Source) => {
-                        found.source(&element).map_err(malformed)?;
-                    }
-                    _ => {}
-                }
-                if let Some(slot) = path.get_mut(depth) {
-                    *slot = place;
-                }
-                depth += 1;
-                if depth > MAX_DEPTH {
-                    return Err(XmlError::TooLarge);
+    walk(xml, |device, element| {
+        match (device, element.name().0) {
+            (None, "graphics") => found.graphics(element)?,
+            (None, name) => {
+                if let Some(kind) = characters(name) {
+                    found.characters(kind, element)?;
                 }
             }
-            Event::End(_) => {
-                depth = depth.saturating_sub(1);
-                if let Some(slot) = path.get_mut(depth) {
-                    *slot = Place::Elsewhere;
-                }
-            }
-            Event::DocType(_) => return Err(XmlError::DocumentType),
-            Event::Eof if depth == 0 => return Ok(found.uses),
-            Event::Eof => return Err(malformed("it ends within an element".to_owned())),
-            Event::Empty(_)
-            | Event::Text(_)
-            | Event::CData(_)
-            | Event::Comment(_)
-            | Event::Decl(_)
-            | Event::PI(_)
-            | Event::GeneralRef(_) => {}
+            (Some(device), "source") if characters(device).is_some() => found.source(element)?,
+            (Some(_), _) => {}
         }
-    }
+        Ok(())
+    })?;
+    Ok(found.uses)
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
-    Domain,
-    Devices,
-    Graphics,
-    Characters(DeviceKind),
-    Source,
-    Elsewhere,
-}
-
-impl Place {
-    fn of(element: &BytesStart<'_>) -> Self {
-        match element.name().0 {
-            "domain" => Self::Domain,
-            "devices" => Self::Devices,
-            "graphics" => Self::Graphics,
-            "serial" => Self::Characters(DeviceKind::Serial),
-            "console" => Self::Characters(DeviceKind::Console),
-            "parallel" => Self::Characters(DeviceKind::Parallel),
-            "channel" => Self::Characters(DeviceKind::Channel),
-            "source" => Self::Source,
-            _ => Self::Elsewhere,
-        }
+/// Devices of bytes.
+fn characters(name: &str) -> Option<DeviceKind> {
+    match name {
+        "serial" => Some(DeviceKind::Serial),
+        "console" => Some(DeviceKind::Console),
+        "parallel" => Some(DeviceKind::Parallel),
+        "channel" => Some(DeviceKind::Channel),
+        _ => None,
     }
 }
 
@@ -161,14 +104,6 @@ impl Found {
         }
         Ok(())
     }
-}
-
-fn attribute(element: &BytesStart<'_>, name: &str) -> Result<Option<String>, String> {
-    let Some(attribute) = element.try_get_attribute(name).map_err(|error| error.to_string())? else {
-        return Ok(None);
-    };
-    let value = attribute.normalized_value(XmlVersion::default()).map_err(|error| error.to_string())?;
-    Ok(Some(value.into_owned()))
 }
 
 #[cfg(test)]
@@ -231,14 +166,14 @@ mod tests {
             assert_eq!(read(devices), [], "{devices}");
         }
         assert!(uses("<!DOCTYPE d []><domain/>").is_err() && uses("<domain>").is_err());
-        let deep = format!("{}{}", "<a>".repeat(MAX_DEPTH + 1), "</a>".repeat(MAX_DEPTH + 1));
+        let deep = format!("{}{}", "<a>".repeat(129), "</a>".repeat(129));
         assert_eq!(uses(&deep), Err(XmlError::TooLarge));
     }
 
     #[test]
     fn more_devices_than_there_are_numbers_do_no_harm() {
-        let many: String = (1..400).map(|port| format!("<graphics type='vnc' port='{port}'/>")).collect();
-        assert_eq!(read(&many).len(), 256);
+        let many: Vec<_> = (1..400).map(|port| format!("<graphics type='vnc' port='{port}'/>")).collect();
+        assert_eq!(read(&many.concat()).len(), 256);
     }
 
     proptest! {

@@ -38,14 +38,16 @@ pub enum PlaceError {
 
 /// What to do, where that can be told.
 fn hint(source: &io::Error) -> &'static str {
-    match source.kind() {
-        io::ErrorKind::ReadOnlyFilesystem => {
-            " ([node] state_dir needs a file system that can be written: `findmnt -T` says how it is mounted, the \
-             kernel's log says why)"
-        }
-        io::ErrorKind::StorageFull => " (there is no room on the disk of [node] state_dir: make some)",
-        io::ErrorKind::PermissionDenied => " ([node] state_dir and what is in it must belong to the agent's user)",
-        _ => "",
+    let is = |errno: Errno| source.raw_os_error() == Some(errno as i32);
+    if is(Errno::EROFS) {
+        " ([node] state_dir needs a file system that can be written: `findmnt -T` says how it is mounted, the kernel's log \
+         says why)"
+    } else if is(Errno::ENOSPC) {
+        " (there is no room on the disk of [node] state_dir: make some)"
+    } else if is(Errno::EACCES) {
+        " ([node] state_dir and what is in it must belong to the agent's user)"
+    } else {
+        ""
     }
 }
 

@@ -64,6 +64,18 @@ pub(crate) struct Console {
     pub(crate) state: String,
     /// Its consoles.
     pub(crate) kinds: Vec<Kind>,
+    /// What of it cannot be opened now.
+    #[serde(default)]
+    pub(crate) closed: Vec<Closed>,
+}
+
+/// Something that cannot be opened.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Closed {
+    /// What.
+    pub(crate) device: String,
+    /// Why not.
+    pub(crate) why: String,
 }
 
 /// One console.
@@ -317,8 +329,9 @@ pub(crate) struct Ports {
 /// A port that is not free.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct Port {
-    /// Its number.
-    pub(crate) port: u16,
+    /// Which one.
+    #[serde(rename = "port")]
+    pub(crate) number: u16,
     /// `leased`, `pending`, …
     pub(crate) state: String,
     /// Whose it is.

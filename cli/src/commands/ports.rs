@@ -69,7 +69,7 @@ fn row(port: &Port) -> [Cell; 7] {
         Cell::toned(format!("claimed by {}", claims.join(", ")), Tone::Bad)
     };
     [
-        port.port.to_string().into(),
+        port.number.to_string().into(),
         device.into(),
         domain.into(),
         Cell::toned(&port.state, tone),

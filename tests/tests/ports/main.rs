@@ -3,5 +3,6 @@
 
 mod crash;
 mod guests;
+mod ranges;
 mod state;
 mod support;

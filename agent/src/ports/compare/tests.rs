@@ -24,8 +24,8 @@ fn over(row: PortRow) -> PortRow {
     PortRow { expires: Some(NOW), ..row }
 }
 
-fn used(pairs: &[(&str, u16)]) -> Option<Vec<Use>> {
-    Some(pairs.iter().map(|(device, port)| Use { device: device.parse::<Device>().unwrap(), port: *port }).collect())
+fn used(pairs: &[(&str, u16)]) -> Vec<Use> {
+    pairs.iter().map(|(device, port)| Use { device: device.parse::<Device>().unwrap(), port: *port }).collect()
 }
 
 fn all(seen: impl IntoIterator<Item = (u8, Option<Vec<Use>>)>) -> Picture {
@@ -43,7 +43,7 @@ fn changes(rows: &[PortRow], picture: &Picture) -> Vec<Change> {
 fn what_was_asked_for_follows_its_domain() {
     let (pending, leased, releasing) = (PortState::Pending, PortState::Leased, PortState::Releasing);
     let whose = owner(1, "vnc-0");
-    let there = all([(1, used(&[]))]);
+    let there = all([(1, Some(used(&[])))]);
     let unreadable = all([(1, None)]);
     let gone = all([]);
     for (row, picture, expected) in [
@@ -79,37 +79,37 @@ fn nothing_goes_that_was_not_asked_about() {
 #[test]
 fn what_domains_use_is_adopted_and_followed() {
     let whose = owner(1, "vnc-0");
-    let picture = all([(1, used(&[("vnc-0", 5), ("serial-0", 500)]))]);
+    let picture = all([(1, Some(used(&[("vnc-0", 5), ("serial-0", 500)])))]);
     assert_eq!(changes(&[], &picture), [Change::Adopt(5, whose)], "only ports of the ranges");
     let foreign = PortRow { owner: None, ..row(5, PortState::Foreign, whose) };
     assert_eq!(changes(&[foreign], &picture), [Change::Adopt(5, whose)]);
     let leased = adopted(row(5, PortState::Leased, whose));
     assert_eq!(changes(&[leased], &picture), []);
     assert_eq!(changes(&[leased], &all([(1, None)])), [], "who knows");
-    assert_eq!(changes(&[leased], &all([(1, used(&[]))])), [Change::Doom(5, whose)]);
+    assert_eq!(changes(&[leased], &all([(1, Some(used(&[])))])), [Change::Doom(5, whose)]);
     let releasing = adopted(row(5, PortState::Releasing, whose));
     assert_eq!(changes(&[releasing], &picture), [Change::Confirm(5, whose)]);
-    assert_eq!(changes(&[over(releasing)], &all([(1, used(&[]))])), [Change::Free(5, whose)]);
-    let moved = all([(1, used(&[("vnc-0", 6)]))]);
+    assert_eq!(changes(&[over(releasing)], &all([(1, Some(used(&[])))])), [Change::Free(5, whose)]);
+    let moved = all([(1, Some(used(&[("vnc-0", 6)])))]);
     assert_eq!(changes(&[leased], &moved), [Change::Free(5, whose), Change::Adopt(6, whose)]);
-    let another = all([(1, used(&[("vnc-1", 5)]))]);
+    let another = all([(1, Some(used(&[("vnc-1", 5)])))]);
     assert_eq!(changes(&[leased], &another), [Change::Free(5, whose), Change::Adopt(5, owner(1, "vnc-1"))]);
 }
 
 #[test]
 fn a_port_that_a_domain_asked_for_is_kept_beside_the_one_that_it_still_uses() {
     let rows = [row(5, PortState::Leased, owner(1, "vnc-0"))];
-    let until_restart = all([(1, used(&[("vnc-0", 6)]))]);
+    let until_restart = all([(1, Some(used(&[("vnc-0", 6)])))]);
     assert_eq!(changes(&rows, &until_restart), [Change::Adopt(6, owner(1, "vnc-0"))]);
     let both = [rows[0], adopted(row(6, PortState::Leased, owner(1, "vnc-0")))];
     assert_eq!(changes(&both, &until_restart), []);
-    assert_eq!(changes(&both, &all([(1, used(&[("vnc-0", 5)]))])), [Change::Free(6, owner(1, "vnc-0"))]);
+    assert_eq!(changes(&both, &all([(1, Some(used(&[("vnc-0", 5)])))])), [Change::Free(6, owner(1, "vnc-0"))]);
 }
 
 #[test]
 fn two_that_claim_a_port_contradict_each_other_and_nothing_changes_hands() {
     let (first, second) = (owner(1, "vnc-0"), owner(2, "serial-0"));
-    let both = all([(2, used(&[("serial-0", 5)])), (1, used(&[("vnc-0", 5)]))]);
+    let both = all([(2, Some(used(&[("serial-0", 5)]))), (1, Some(used(&[("vnc-0", 5)])))]);
     let expected = BTreeSet::from([Contradiction { port: 5, owner: first, user: second }]);
     let new = compare(&[], &both, |_| true);
     assert_eq!((new.changes, &new.contradictions), (vec![Change::Adopt(5, first)], &expected));
@@ -117,5 +117,5 @@ fn two_that_claim_a_port_contradict_each_other_and_nothing_changes_hands() {
     assert_eq!((known.changes, known.contradictions), (Vec::new(), expected));
     let freed = over(row(5, PortState::Releasing, first));
     let takes_over = [Change::Free(5, first), Change::Adopt(5, second)];
-    assert_eq!(changes(&[freed], &all([(2, used(&[("serial-0", 5)]))])), takes_over);
+    assert_eq!(changes(&[freed], &all([(2, Some(used(&[("serial-0", 5)])))])), takes_over);
 }
