@@ -112,7 +112,7 @@ impl Definitions {
     pub async fn show(&self, wanted: &NameOrUuid) -> Result<Shown, ApplyError> {
         let definition = self.find(wanted).await?;
         let ports = self.ports_of(definition.uuid).await?;
-        shown(&definition, &definition.defined, ports)
+        shown(&definition, &definition.defined, &ports)
     }
 
     /// Gives a domain consoles, from its next start on.
@@ -142,7 +142,7 @@ impl Definitions {
             if changed {
                 tracing::info!(domain = %definition.name, %uuid, transport = %spec.transport, "consoles applied");
             }
-            return Ok(Changed { changed, now: shown(&definition, &merged, given)? });
+            return Ok(Changed { changed, now: shown(&definition, &merged, &given)? });
         }
         Err(RedefineError::Changed.into())
     }
@@ -163,7 +163,7 @@ impl Definitions {
                 }
                 self.0.ports.keep_only(uuid, &[]).await?;
             }
-            return Ok(Changed { changed, now: shown(&definition, &removed, Vec::new())? });
+            return Ok(Changed { changed, now: shown(&definition, &removed, &[])? });
         }
         Err(RedefineError::Changed.into())
     }
@@ -247,19 +247,18 @@ fn devices(spec: &ConsoleSpec) -> Vec<Device> {
 }
 
 /// How a domain is with that definition.
-fn shown(before: &Definition, defined: &Secret<String>, mut ports: Vec<DevicePort>) -> Result<Shown, ApplyError> {
+fn shown(before: &Definition, defined: &Secret<String>, ports: &[DevicePort]) -> Result<Shown, ApplyError> {
     let Definition { uuid, name, state, live, is_saved, .. } = before;
     let spec = read(defined.expose().as_bytes())?.spec;
-    if spec.is_none() {
-        ports.clear();
-    }
+    let devices = spec.as_ref().map_or_else(Vec::new, devices);
+    let port = |device| ports.iter().find(|given| given.device == device).copied();
     let live = live.as_ref().map(|live| until_restart(defined.expose().as_bytes(), live.expose().as_bytes()));
     Ok(Shown {
         uuid: *uuid,
         name: name.clone(),
         state: *state,
         spec,
-        ports,
+        ports: devices.into_iter().filter_map(port).collect(),
         until_restart: live.transpose()?.unwrap_or_default(),
         is_saved: *is_saved,
     })

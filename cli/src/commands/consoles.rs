@@ -28,10 +28,12 @@ pub(crate) struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Show what a guest's consoles are defined to be
+    #[command(after_help = definition::SHOW_HELP)]
     Show(definition::Guest),
     /// Give a guest consoles, from its next start on
     Apply(definition::Application),
     /// Take the consoles away that a guest was given, from its next start on
+    #[command(after_help = definition::REMOVE_HELP)]
     Remove(definition::Guest),
     /// Print the XML elements of consoles, to be put into a domain's XML by hand
     Render(render::Request),

@@ -104,7 +104,7 @@ impl Form {
     }
 
     fn sorted(name: &str, mut attributes: Vec<(String, String)>, mut children: Vec<Self>) -> Self {
-        attributes.retain(|(attribute, _)| !ADDED_ATTRIBUTES.contains(&(name, attribute)));
+        attributes.retain(|(attribute, value)| !goes_without_saying(name, attribute, value));
         children.retain(|child| !ADDED.contains(&child.name.as_str()));
         attributes.sort_unstable();
         children.sort_unstable();
@@ -115,5 +115,7 @@ impl Form {
 /// Elements that libvirt adds to devices.
 const ADDED: [&str; 3] = ["alias", "address", "model"];
 
-/// Attributes that it adds: `isa-serial`, on a PC.
-const ADDED_ATTRIBUTES: [(&str, &str); 1] = [("target", "type")];
+/// Attributes that it adds: `isa-serial`, on a PC; that there is no TLS, while a domain runs.
+fn goes_without_saying(element: &str, attribute: &str, value: &str) -> bool {
+    (element, attribute) == ("target", "type") || (element, attribute, value) == ("source", "tls", "no")
+}

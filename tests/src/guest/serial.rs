@@ -15,7 +15,6 @@ pub struct SerialConnection {
 }
 
 impl SerialConnection {
-    /// Connects, as soon as it is there.
     pub(super) async fn open(socket: &Path) -> Self {
         let what = format!("{} to take a connection", socket.display());
         let stream = eventually_some(PATIENCE, what, async || UnixStream::connect(socket).await.ok()).await;

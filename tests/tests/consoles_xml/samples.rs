@@ -70,7 +70,9 @@ async fn only_lines_of_consoles_change() {
     for (name, xml) in samples() {
         for wanted in WANTED {
             let new = merged(&[wanted, &["--uuid", UUID]].concat(), &xml).await;
-            let (gone, come) = changes(&xml, &new);
+            let (mut gone, mut come) = changes(&xml, &new);
+            // Of two lines that change places with each other, either counts as moved.
+            come.retain(|line| gone.iter().position(|other| other == line).map(|at| gone.remove(at)).is_none());
 
             // What comes is what `render` prints, and what had to be opened for it.
             let uuid = new.split_once("<uuid>").unwrap().1.split_once("</uuid>").unwrap().0;
@@ -126,11 +128,9 @@ async fn libvirts_schema_and_libvirt_itself_take_all_of_it() {
             define(&libvirt, &new).await.unwrap_or_else(|error| panic!("{name} {wanted:?}: {error:#}\n{new}"));
 
             let uuid = new.split_once("<uuid>").unwrap().1.split_once("</uuid>").unwrap().0.to_owned();
-            let dump = async || libvirt.virsh(&["dumpxml", "--inactive", "--security-info", &uuid]).await.unwrap();
-            now = dump().await;
-            // libvirt's own writing of it merges to the same definition.
-            define(&libvirt, &merged(wanted, &now).await).await.unwrap_or_else(|error| panic!("{name}: {error:#}"));
-            assert_eq!(dump().await, now, "{name} {wanted:?}");
+            now = libvirt.virsh(&["dumpxml", "--inactive", "--security-info", &uuid]).await.unwrap();
+            // libvirt's own writing of it has these consoles already, as it is.
+            assert_eq!(merged(wanted, &now).await, now, "{name} {wanted:?}");
         }
     }
 }

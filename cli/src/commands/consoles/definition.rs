@@ -21,6 +21,19 @@ pub(super) struct Guest {
     guest: ConsoleName,
 }
 
+/// What is to be known of `show`.
+pub(super) const SHOW_HELP: &str = "\
+Examples:
+  porthole consoles show web-01
+  porthole consoles show web-01 --json | jq .spec";
+
+/// What is to be known of `remove`.
+pub(super) const REMOVE_HELP: &str = "\
+Examples:
+  porthole consoles remove web-01
+
+Consoles that the guest had before Porthole's do not come back. A running guest keeps what it has until it stops.";
+
 /// What a guest is to have.
 #[derive(Debug, Args)]
 #[command(after_help = "\

@@ -202,7 +202,7 @@ fn what_libvirt_wrote_of_it_stays_as_libvirt_wrote_it() {
          <devices><disk/>\
          <serial type='tcp'><source mode='bind' host='127.0.0.1' service='10000'/><protocol type='telnet'/>{}\
          <target type='isa-serial' port='0'><model name='isa-serial'/></target><alias name='serial0'/></serial>\
-         <serial type='tcp'><source mode='bind' host='127.0.0.1' service='10001'/><protocol type='telnet'/>{}\
+         <serial type='tcp'><source mode='bind' host='127.0.0.1' service='10001' tls='no'/><protocol type='telnet'/>{}\
          <target type='isa-serial' port='1'><model name='isa-serial'/></target></serial>\
          <console type='tcp'><source mode='bind' host='127.0.0.1' service='10000'/><protocol type='telnet'/>\
          <target type='serial' port='0'/></console>\
@@ -215,7 +215,7 @@ fn what_libvirt_wrote_of_it_stays_as_libvirt_wrote_it() {
     assert_eq!(merged(&xml, &tcp), xml);
     for (from, to, expected) in [
         ("service='10001'", "service='10002'", Some(Difference::Serial)),
-        ("<source mode='bind' host='127.0.0.1' service='10001'/>", "", Some(Difference::Serial)),
+        ("tls='no'", "tls='yes'", Some(Difference::Serial)),
         (
             "<target type='serial' port='0'/></console>",
             "<target type='serial' port='1'/></console>",
