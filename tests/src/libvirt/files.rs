@@ -90,7 +90,10 @@ pub(super) fn write(directory: &Path, host_uuid: Uuid) -> Result<PathBuf> {
         directory.join("log/libvirtd.log").display(),
     );
     fs::write(etc.join("libvirtd.conf"), libvirtd).context("writing libvirtd.conf")?;
-    fs::write(etc.join("qemu.conf"), QEMU_CONF).context("writing qemu.conf")?;
+    // Ports that libvirt finds by itself: two libvirtds that look at the same ones find the same.
+    let low = 6000 + 100 * u16::try_from(host_uuid.as_u128() % 39).unwrap_or_default();
+    let displays = format!("remote_display_port_min = {low}\nremote_display_port_max = {}\n", low + 99);
+    fs::write(etc.join("qemu.conf"), format!("{QEMU_CONF}{displays}")).context("writing qemu.conf")?;
     fs::write(directory.join("host.sh"), HOST_SCRIPT).context("writing host.sh")?;
     Ok(sockets)
 }
