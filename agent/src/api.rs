@@ -67,6 +67,7 @@ use crate::audit::Audit;
 use crate::callers::{ApiTokens, Caller, CallerName, Operation, Role};
 use crate::consoles::Consoles;
 use crate::feed::Feed;
+use crate::serial::Serial;
 use crate::sessions::Sessions;
 use crate::tokens::Tokens;
 use crate::tunnel::Trust;
@@ -94,6 +95,8 @@ pub struct Parts {
     pub tokens: Tokens,
     /// What is live.
     pub sessions: Sessions,
+    /// The serial ports of domains.
+    pub serial: Serial,
     /// Who may call by showing a token.
     pub api_tokens: ApiTokens,
     /// What happens.
@@ -113,6 +116,7 @@ pub struct Api {
     consoles: Consoles,
     tokens: Tokens,
     sessions: Sessions,
+    serial: Serial,
     bearers: ApiTokens,
     feed: Feed,
     audit: Audit,
@@ -126,7 +130,7 @@ pub struct Api {
 impl Api {
     /// Puts it together.
     pub fn new(parts: Parts) -> Self {
-        let Parts { config, node, id, trust, consoles, tokens, sessions, api_tokens, feed, audit, clock } = parts;
+        let Parts { config, node, id, trust, consoles, tokens, sessions, serial, api_tokens, feed, audit, clock } = parts;
         let gate = Gate::new(api_tokens.clone(), &config.client, trust.clone(), Arc::clone(&clock));
         let (_, description) = Self::resources().split_for_parts();
         Self {
@@ -136,6 +140,7 @@ impl Api {
             consoles,
             tokens,
             sessions,
+            serial,
             bearers: api_tokens,
             feed,
             audit,

@@ -7,7 +7,7 @@ use porthole_shared::names::{NodeId, NodeName};
 use porthole_shared::telemetry;
 use serde::Deserialize;
 
-use crate::{admin, api, audit, consoles, hypervisor, sessions, tokens, tunnel};
+use crate::{admin, api, audit, consoles, hypervisor, serial, sessions, tokens, tunnel};
 
 /// `agent.toml`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -32,6 +32,9 @@ pub struct Config {
     /// How long sessions last.
     #[serde(default)]
     pub sessions: sessions::Config,
+    /// How much of serial ports is kept.
+    #[serde(default)]
+    pub serial: serial::Config,
     /// What is remembered of who did what.
     #[serde(default)]
     pub audit: audit::Config,
@@ -99,6 +102,7 @@ impl Config {
             .or_else(|| self.tunnel.problem())
             .or_else(|| self.api.problem(&self.tunnel))
             .or_else(|| self.audit.problem())
+            .or_else(|| self.serial.problem())
             .or_else(|| {
                 let relative = [&self.node.state_dir, &self.api.socket].into_iter().find(|path| path.is_relative());
                 relative.map(|path| format!("{} is a relative path; write it from `/` on", path.display()))
@@ -134,6 +138,7 @@ mod tests {
         assert_eq!(sample.tokens, smallest.tokens);
         assert_eq!(sample.sessions, smallest.sessions);
         assert_eq!(sample.audit, smallest.audit);
+        assert_eq!(sample.serial, smallest.serial);
         assert_eq!(sample.libvirt, smallest.libvirt);
         assert_eq!(sample.log, smallest.log);
         assert_eq!(sample.api, smallest.api);
@@ -185,6 +190,8 @@ mod tests {
             ("[api]\nsocket = \"agent.sock\"", "relative path"),
             ("[urls]\nvnc = \"consoles.example.org\"", "https://"),
             ("[urls]\nrdp = \"https://consoles.example.org/\"", "unknown field"),
+            ("[serial]\nlast_kib = 1", "[serial] last_kib is 1"),
+            ("[serial]\nmax_mib = 0", "[serial] max_mib is 0"),
             ("[audit]\nmax_mib = 0", "[audit] max_mib is 0"),
             ("[audit]\nretention = \"0s\"", "[audit] retention"),
             ("[tokens]\npolicy = \"twice\"", "twice"),

@@ -11,6 +11,7 @@ mod endpoint;
 mod error;
 mod external;
 pub mod open;
+mod serial;
 mod xml;
 
 use std::fmt;
@@ -24,6 +25,7 @@ pub use self::endpoint::Endpoint;
 use self::endpoint::endpoint;
 pub use self::error::{FindError, ListError, ResolveError};
 pub use self::external::{External, ExternalConsole, Networks};
+pub use self::serial::{Backend, SerialPort, SerialPorts};
 use self::xml::Graphics;
 pub use self::xml::XmlError;
 use crate::hypervisor::{
@@ -225,6 +227,18 @@ impl Consoles {
         }
     }
 
+    /// The serial ports of a domain that runs, and its name.
+    pub async fn serial_ports(&self, uuid: ConsoleUuid) -> Result<(ConsoleName, SerialPorts), ResolveError> {
+        let domain = self.0.hypervisor.describe(uuid).await.map_err(|error| match error {
+            DescribeError::NoSuchDomain => ResolveError::NoSuchOwner,
+            DescribeError::TooLarge { .. } | DescribeError::Call(_) => ResolveError::Describe(error),
+        })?;
+        if !domain.state.is_active() {
+            return Err(ResolveError::NotRunning { state: domain.state });
+        }
+        Ok((domain.name, serial::read(&domain.live_xml).map_err(ResolveError::Xml)?))
+    }
+
     async fn look_into(&self, uuid: ConsoleUuid, wanted: &str) -> Result<Owner, FindError> {
         let wanted = || wanted.to_owned();
         self.describe(uuid).await.map_err(|error| match error {
@@ -236,7 +250,12 @@ impl Consoles {
 
     async fn describe(&self, uuid: ConsoleUuid) -> Result<Owner, LookError> {
         let DomainDescription { uuid, name, state, live_xml } = self.0.hypervisor.describe(uuid).await?;
-        let kinds = kinds(&xml::graphics(&live_xml)?);
+        let mut kinds = kinds(&xml::graphics(&live_xml)?);
+        let ports = serial::read(&live_xml)?.ports;
+        kinds.extend((0..).zip(&ports).filter(|(_, port)| port.backend.is_console()).map(|(index, _)| Kind {
+            kind: ConsoleKind::Serial,
+            index,
+        }));
         Ok(Owner { source: ConsoleSource::Libvirt, uuid, name, state: OwnerState::Domain(state), kinds })
     }
 }

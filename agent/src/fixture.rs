@@ -12,11 +12,13 @@ use porthole_shared::token::Token;
 use porthole_shared::tunnel::{ClientFacts, Presented};
 use serde_json::json;
 use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::audit::{self, Audit};
 use crate::consoles::Consoles;
 use crate::hypervisor::Hypervisor;
+use crate::serial::{self, Serial};
 use crate::sessions::{self, Connection, Lengths, Sessions};
 use crate::store::Store;
 use crate::tokens::{self, MintRequest, Minted, Parts, Policy, Redeemed, RightsWanted, SigningKeys, Tokens};
@@ -89,6 +91,11 @@ impl Fixture {
             tasks: tasks.clone(),
         });
         Self { dir, clock, store, consoles, tokens, sessions: Sessions::new(config), audit, tasks }
+    }
+
+    pub(crate) fn serial(&self) -> Serial {
+        let (config, clock) = (serial::Config::default(), Arc::new(self.clock.clone()));
+        Serial::new(&config, self.consoles.clone(), clock, CancellationToken::new())
     }
 
     pub(crate) async fn mint(&self, policy: Policy) -> Minted {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  api (unix socket, TLS)  tunnel (mutual TLS, edges only)
-//!        │                     │            └── websocket: frames ◄─► console
+//!        │                     │            └── websocket: frames ◄─► console, or serial: frames ◄─► port
 //!        ▼                     ▼
 //!  consoles · tokens · sessions             what may be done, and what is going on
 //!        │                     │
@@ -30,6 +30,7 @@ pub mod hypervisor;
 pub mod metrics;
 pub mod reload;
 pub mod rfb;
+pub mod serial;
 pub mod sessions;
 pub mod store;
 mod tcp;

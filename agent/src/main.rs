@@ -17,6 +17,7 @@ use porthole_agent::config::Config;
 use porthole_agent::consoles::Consoles;
 use porthole_agent::hypervisor::Hypervisor;
 use porthole_agent::reload::{self, Running};
+use porthole_agent::serial::{self, Serial};
 use porthole_agent::sessions::{self, Sessions};
 use porthole_agent::store::{self, Store};
 use porthole_agent::tokens::{Parts, SigningKeys, Tokens};
@@ -75,6 +76,8 @@ async fn run(config: Config, file: Followed<Config>, logs: Logs) -> anyhow::Resu
     let hypervisor = Hypervisor::connect(&config.libvirt, shutdown.hard.clone())?;
     let events = hypervisor.events();
     let consoles = Consoles::new(hypervisor.clone(), config.external, &config.libvirt.uri);
+    let serial = Serial::new(&config.serial, consoles.clone(), Arc::clone(&clock), shutdown.hard.clone());
+    drop(tokio::spawn(serial::follow(serial.clone(), hypervisor.events(), shutdown.clone())));
     let tokens = Tokens::new(Parts {
         node: id.clone(),
         config: config.tokens,
@@ -98,6 +101,7 @@ async fn run(config: Config, file: Followed<Config>, logs: Logs) -> anyhow::Resu
         tokens: tokens.clone(),
         sessions: sessions.clone(),
         audit: audit.clone(),
+        serial: serial.clone(),
         pings,
     };
     tracing::info!(%node, %id, version = env!("CARGO_PKG_VERSION"), tunnel = ?tunnel.addresses()?,
@@ -130,6 +134,7 @@ async fn run(config: Config, file: Followed<Config>, logs: Logs) -> anyhow::Resu
         consoles,
         tokens: tokens.clone(),
         sessions: sessions.clone(),
+        serial,
         api_tokens: ApiTokens::new(store.clone(), Arc::clone(&clock)),
         feed: sessions.feed().clone(),
         audit: audit.clone(),

@@ -91,6 +91,7 @@ fn api(fixture: &Fixture) -> Api {
         consoles: fixture.consoles.clone(),
         tokens: fixture.tokens.clone(),
         sessions: fixture.sessions.clone(),
+        serial: fixture.serial(),
         api_tokens: ApiTokens::new(fixture.store.clone(), Arc::clone(&clock)),
         feed: fixture.sessions.feed().clone(),
         audit: fixture.audit.clone(),
