@@ -130,7 +130,8 @@ pub struct Api {
 impl Api {
     /// Puts it together.
     pub fn new(parts: Parts) -> Self {
-        let Parts { config, node, id, trust, consoles, tokens, sessions, serial, api_tokens, feed, audit, clock } = parts;
+        let Parts { config, node, id, trust, consoles, tokens, sessions, serial, api_tokens, feed, audit, clock } =
+            parts;
         let gate = Gate::new(api_tokens.clone(), &config.client, trust.clone(), Arc::clone(&clock));
         let (_, description) = Self::resources().split_for_parts();
         Self {

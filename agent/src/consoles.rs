@@ -252,10 +252,12 @@ impl Consoles {
         let DomainDescription { uuid, name, state, live_xml } = self.0.hypervisor.describe(uuid).await?;
         let mut kinds = kinds(&xml::graphics(&live_xml)?);
         let ports = serial::read(&live_xml)?.ports;
-        kinds.extend((0..).zip(&ports).filter(|(_, port)| port.backend.is_console()).map(|(index, _)| Kind {
-            kind: ConsoleKind::Serial,
-            index,
-        }));
+        kinds.extend(
+            (0..)
+                .zip(&ports)
+                .filter(|(_, port)| port.backend.is_console())
+                .map(|(index, _)| Kind { kind: ConsoleKind::Serial, index }),
+        );
         Ok(Owner { source: ConsoleSource::Libvirt, uuid, name, state: OwnerState::Domain(state), kinds })
     }
 }

@@ -76,7 +76,8 @@ async fn run(config: Config, file: Followed<Config>, logs: Logs) -> anyhow::Resu
     let hypervisor = Hypervisor::connect(&config.libvirt, shutdown.hard.clone())?;
     let events = hypervisor.events();
     let consoles = Consoles::new(hypervisor.clone(), config.external, &config.libvirt.uri);
-    let serial = Serial::new(&config.serial, consoles.clone(), Arc::clone(&clock), shutdown.hard.clone());
+    let state_dir = &config.node.state_dir;
+    let serial = Serial::new(&config.serial, state_dir, consoles.clone(), Arc::clone(&clock), shutdown.hard.clone());
     drop(tokio::spawn(serial::follow(serial.clone(), hypervisor.events(), shutdown.clone())));
     let tokens = Tokens::new(Parts {
         node: id.clone(),

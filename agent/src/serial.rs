@@ -13,6 +13,7 @@
 //! | `source`, `telnet` | the port's bytes, wherever the emulator has them |
 //! | `hub`, `port` | the task that holds a port, and what it shares with viewers |
 //! | `history` | what was said, by offset: the first and the last of it, what was lost marked |
+//! | `log`, `joining` | what was said while nobody was attached |
 //! | `roles` | one writer, many watchers, taking over |
 //! | `wire`, `session` | what a viewer is told, and its WebSocket |
 //! | `follow` | which ports are held from their guest's start |
@@ -30,6 +31,8 @@ mod config;
 mod follow;
 mod history;
 mod hub;
+mod joining;
+mod log;
 mod port;
 mod roles;
 mod session;
@@ -39,6 +42,8 @@ pub mod wire;
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -60,6 +65,8 @@ pub use self::roles::{Applicant, Role};
 pub use self::session::{Protocol, Session};
 use crate::consoles::{Backend, Consoles, ResolveError, SerialPort, SerialPorts};
 
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+
 /// The serial ports of this node's domains. Clones are handles to the same.
 #[derive(Debug, Clone)]
 pub struct Serial(Arc<Shared>);
@@ -71,6 +78,10 @@ struct Shared {
     sizes: Sizes,
     budget: Budget,
     most_watchers: usize,
+    /// Where it is written down how far logs were read.
+    state: PathBuf,
+    /// Which boot of the host this is.
+    boot: String,
     /// What is open, and what is kept of what was.
     ports: Mutex<HashMap<Key, Arc<Port>>>,
     shutdown: CancellationToken,
@@ -103,13 +114,23 @@ impl AttachError {
 
 impl Serial {
     /// None is open yet. Ports are left when `shutdown` says so.
-    pub fn new(config: &Config, consoles: Consoles, clock: Arc<dyn Clock>, shutdown: CancellationToken) -> Self {
+    pub fn new(
+        config: &Config,
+        state_dir: &Path,
+        consoles: Consoles,
+        clock: Arc<dyn Clock>,
+        shutdown: CancellationToken,
+    ) -> Self {
+        // Without it, an earlier boot's records may be taken for this one's only if everything else of them is the same.
+        let boot = fs::read_to_string(BOOT_ID).unwrap_or_default().trim().to_owned();
         Self(Arc::new(Shared {
             consoles,
             clock,
             sizes: config.sizes(),
             budget: config.budget(),
             most_watchers: config.max_watchers,
+            state: state_dir.join("serial"),
+            boot,
             ports: Mutex::default(),
             shutdown,
         }))

@@ -147,7 +147,10 @@ mod tests {
         assert!(!OfferedProtocols::parse(["porthole.serial.v2"]).unwrap().serial);
         for subprotocol in Subprotocol::ALL {
             let offered = OfferedProtocols::parse([subprotocol.as_str()]).unwrap();
-            assert_eq!((offered.binary, offered.serial), (subprotocol == Subprotocol::Binary, subprotocol == Subprotocol::SerialV1));
+            assert_eq!(
+                (offered.binary, offered.serial),
+                (subprotocol == Subprotocol::Binary, subprotocol == Subprotocol::SerialV1)
+            );
         }
     }
 

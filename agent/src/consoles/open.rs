@@ -112,7 +112,6 @@ async fn reach(hypervisor: &Hypervisor, endpoint: Endpoint, deadline: Instant) -
     }
 }
 
-
 async fn connect(address: &HostPort, within: &Networks, deadline: Instant) -> Result<ConsoleStream, OpenError> {
     let resolved: Vec<SocketAddr> = lookup_host((address.host(), address.port()))
         .await

@@ -52,7 +52,7 @@ fn libvirt(domains: Result<Vec<Domain>, CallError>) -> Hypervisor {
                     });
                     drop(reply.send(found));
                 }
-                other @ (Command::OpenGraphics { .. } | Command::IsMigrating { .. }) => {
+                other @ (Command::OpenGraphics { .. } | Command::OpenConsole { .. } | Command::IsMigrating { .. }) => {
                     panic!("nobody asked for {other:?}")
                 }
             }

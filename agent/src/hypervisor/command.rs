@@ -10,7 +10,7 @@ use porthole_shared::names::ConsoleUuid;
 use tokio::sync::oneshot;
 
 use super::domain::{DomainDescription, DomainSummary, NameOrUuid};
-use super::error::{CallError, DescribeError, FindError, ListError, OpenGraphicsError};
+use super::error::{CallError, DescribeError, FindError, ListError, OpenConsoleError, OpenGraphicsError};
 
 /// A question to libvirt.
 #[derive(Debug)]
@@ -43,6 +43,17 @@ pub enum Command {
         /// Where the answer goes.
         reply: oneshot::Sender<Result<OwnedFd, OpenGraphicsError>>,
     },
+    /// A connection to one of a domain's text consoles.
+    OpenConsole {
+        /// Which domain.
+        uuid: ConsoleUuid,
+        /// The device's name; the first one, if there is none.
+        device: Option<String>,
+        /// Whoever else has it open is thrown out.
+        force: bool,
+        /// Where the answer goes.
+        reply: oneshot::Sender<Result<OwnedFd, OpenConsoleError>>,
+    },
     /// Whether a migration holds a domain: asked when `OpenGraphics` has no answer.
     IsMigrating {
         /// Which domain.
@@ -60,6 +71,7 @@ impl Command {
             Self::Find { reply, .. } => reply.is_closed(),
             Self::Describe { reply, .. } => reply.is_closed(),
             Self::OpenGraphics { reply, .. } => reply.is_closed(),
+            Self::OpenConsole { reply, .. } => reply.is_closed(),
             Self::IsMigrating { reply, .. } => reply.is_closed(),
         }
     }
@@ -72,6 +84,7 @@ impl Command {
             Self::Find { reply, .. } => drop(reply.send(Err(error.into()))),
             Self::Describe { reply, .. } => drop(reply.send(Err(error.into()))),
             Self::OpenGraphics { reply, .. } => drop(reply.send(Err(error.into()))),
+            Self::OpenConsole { reply, .. } => drop(reply.send(Err(error.into()))),
             Self::IsMigrating { reply, .. } => drop(reply.send(Err(error))),
         }
     }

@@ -69,7 +69,7 @@ impl Serial {
         }
         for (index, device) in (0..).zip(&ports.ports).filter(|(_, device)| device.backend.is_console()) {
             // It is held by itself from now on.
-            drop(self.port(Key { uuid, index }, &ports, device.clone(), true, fresh));
+            drop(self.port(Key { uuid, index }, &ports, device.clone(), false, fresh));
         }
     }
 
@@ -81,10 +81,11 @@ impl Serial {
         }
         self.0.ports().retain(|key, port| {
             // One that is open still ends by itself, and is forgotten then.
-            key.uuid != uuid || !matches!(port.link(), Link::Over(_)) && {
-                port.keep.store(false, std::sync::atomic::Ordering::Relaxed);
-                true
-            }
+            key.uuid != uuid
+                || !matches!(port.link(), Link::Over(_)) && {
+                    port.keep.store(false, std::sync::atomic::Ordering::Relaxed);
+                    true
+                }
         });
     }
 }

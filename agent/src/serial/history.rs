@@ -430,7 +430,9 @@ mod tests {
         let budget = Budget::of(PLENTY);
         let mut history = history(1, 1, &budget);
         history.append(b"one\ntwo\nthree\n");
-        for (lines, expected) in [(1, "three\n"), (2, "two\nthree\n"), (3, "one\ntwo\nthree\n"), (9, "one\ntwo\nthree\n")] {
+        for (lines, expected) in
+            [(1, "three\n"), (2, "two\nthree\n"), (3, "one\ntwo\nthree\n"), (9, "one\ntwo\nthree\n")]
+        {
             let start = usize::try_from(history.recent_lines(lines)).unwrap();
             assert_eq!(&"one\ntwo\nthree\n"[start..], expected);
         }

@@ -11,6 +11,7 @@
 //! until then, so that one can read why a guest has died.
 
 use std::cell::RefCell;
+use std::future::pending;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -23,9 +24,10 @@ use porthole_shared::lifecycle::chain;
 use porthole_shared::reason::Reason;
 use tokio::io::{AsyncRead as _, AsyncWriteExt as _, ReadBuf, ReadHalf};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 
-use super::port::{Input, Link, Port};
+use super::joining::{ANCHOR_EVERY, Joining, QUIET};
+use super::port::{Input, Key, Link, Port};
 use super::source::{self, Source};
 use super::{Shared, telnet};
 use crate::consoles::open::ConsoleStream;
@@ -83,26 +85,45 @@ impl Hub {
     }
 
     async fn hold(&mut self) -> Reason {
-        if !self.fresh {
-            self.port.with_history(|history, _| history.mark());
-        }
         let mut opened = match self.open().await {
             Err(_) if self.is_kept() => self.reopen().await,
             first => first,
         };
+        let joining = self.joining().await;
+        match (&mut opened, &joining) {
+            (Ok(source), Some(joining)) => joining.begin(&self.port, source, self.fresh).await,
+            (Ok(_), None) => self.port.with_history(|history, _| history.mark()),
+            (Err(_), _) => {}
+        }
         loop {
             let mut source = match opened {
                 Ok(source) => source,
                 Err(reason) => return reason,
             };
             self.port.set_link(Link::Open);
-            if let Left::Unwanted = self.carry(&mut source).await {
+            if let Left::Unwanted = self.carry(&mut source, joining.as_ref()).await {
                 return Reason::ConsoleClosed;
             }
             self.port.set_link(Link::Opening);
             opened = self.reopen().await;
-            self.port.with_history(|history, _| history.mark());
+            match (&opened, &joining) {
+                (Ok(_), _) => self.port.with_history(|history, _| history.mark()),
+                // The guest has stopped: where its log ends now, the next start's begins.
+                (Err(_), Some(joining)) => joining.anchor(&self.port, true, true).await,
+                (Err(_), None) => {}
+            }
         }
+    }
+
+    /// What others do to a port while nobody is attached is not looked into: only one that is held is joined to its log.
+    async fn joining(&self) -> Option<Joining> {
+        if !self.is_kept() {
+            return None;
+        }
+        let Shared { state, boot, .. } = &*self.shared;
+        let Key { uuid, index } = self.port.key;
+        let record = state.join(format!("{uuid}-{index}.json"));
+        Joining::of(&self.device, self.port.number, boot.clone(), record).await
     }
 
     async fn open(&self) -> Result<Source, Reason> {
@@ -116,6 +137,8 @@ impl Hub {
 
     /// Opens it again, as long as its guest runs.
     async fn reopen(&mut self) -> Result<Source, Reason> {
+        // Whoever has taken it meanwhile has it.
+        self.force = false;
         let (since, mut pause) = (Instant::now(), RETRY);
         loop {
             sleep(pause).await;
@@ -127,7 +150,9 @@ impl Hub {
                     }
                 }
                 Ok(_) => return Err(Reason::ConsoleClosed),
-                Err(error @ (ResolveError::NotRunning { .. } | ResolveError::NoSuchOwner)) => return Err(error.reason()),
+                Err(error @ (ResolveError::NotRunning { .. } | ResolveError::NoSuchOwner)) => {
+                    return Err(error.reason());
+                }
                 // libvirt is away; the port need not be.
                 Err(
                     ResolveError::NoSuchKind { .. }
@@ -145,14 +170,40 @@ impl Hub {
     }
 
     /// Carries bytes both ways.
-    async fn carry(&mut self, source: &mut Source) -> Left {
+    async fn carry(&mut self, source: &mut Source, joining: Option<&Joining>) -> Left {
         let Self { port, input, .. } = self;
         let Source { reader, writer, telnet } = source;
         let mut held = BytesMut::new();
+        // When the port will be quiet, and from which offset on there was no anchor.
+        let (mut quiet_at, mut anchored) = (Some(Instant::now() + QUIET), port.latest(0).1);
+        let look = |quiet| {
+            if let Some(joining) = joining.cloned() {
+                let port = Arc::clone(port);
+                drop(tokio::spawn(async move { joining.anchor(&port, quiet, false).await }));
+            }
+        };
         loop {
+            let quiet = async {
+                match quiet_at.filter(|_| joining.is_some()) {
+                    Some(at) => sleep_until(at).await,
+                    None => pending().await,
+                }
+            };
             tokio::select! {
+                () = quiet => {
+                    (quiet_at, anchored) = (None, port.latest(0).1);
+                    look(true);
+                }
                 read = read(port, reader, telnet.as_deref_mut()) => match read {
-                    Ok(answer) => held.extend_from_slice(&answer),
+                    Ok(answer) => {
+                        held.extend_from_slice(&answer);
+                        quiet_at = Some(Instant::now() + QUIET);
+                        let end = port.latest(0).1;
+                        if end - anchored > ANCHOR_EVERY {
+                            anchored = end;
+                            look(false);
+                        }
+                    }
                     Err(error) => {
                         tracing::debug!(?port, %error, "a serial port's stream has ended");
                         return Left::Lost;

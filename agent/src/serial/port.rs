@@ -150,6 +150,12 @@ impl Port {
         result
     }
 
+    /// The last so many bytes, the offset behind them, and what that counts from.
+    pub(super) fn latest(&self, bytes: u64) -> (Vec<u8>, u64, String) {
+        let inner = self.inner();
+        (inner.history.last(bytes), inner.history.end(), inner.start.clone())
+    }
+
     /// Whether it answers, now.
     pub(super) fn link(&self) -> Link {
         *self.link.borrow()
@@ -340,7 +346,8 @@ impl Attachment {
     /// Goes to a part of what was said, and says where that is.
     pub(super) fn go_to(&mut self, wanted: &Wanted) -> (String, u64) {
         let inner = self.interest.0.inner();
-        let known = wanted.from.filter(|from| wanted.start.as_ref() == Some(&inner.start) && *from <= inner.history.end());
+        let known =
+            wanted.from.filter(|from| wanted.start.as_ref() == Some(&inner.start) && *from <= inner.history.end());
         let offset = match (known, wanted.last) {
             (Some(from), _) => from,
             (None, Some(bytes)) => inner.history.recent(bytes),

@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout_at};
 use super::telnet;
 use crate::consoles::open::ConsoleStream;
 use crate::consoles::{Backend, SerialPort};
-use crate::hypervisor::Hypervisor;
+use crate::hypervisor::{Hypervisor, OpenConsoleError};
 use crate::tcp;
 
 /// A port's bytes, opened.
@@ -42,6 +42,9 @@ pub(super) enum SourceError {
         #[source]
         source: io::Error,
     },
+    /// libvirt does not open it.
+    #[error("libvirt does not open the port")]
+    Console(#[from] OpenConsoleError),
 }
 
 impl SourceError {
@@ -50,6 +53,7 @@ impl SourceError {
         match self {
             Self::NoConsole | Self::OutOfReach => Reason::Unsupported,
             Self::Connect { .. } => Reason::Unreachable,
+            Self::Console(error) => error.reason(),
         }
     }
 }
@@ -62,7 +66,8 @@ pub(super) async fn open(
     force: bool,
     deadline: Instant,
 ) -> Result<Source, SourceError> {
-    if !hypervisor.is_local() {
+    // libvirt's own streams go over a network too.
+    if !hypervisor.is_local() && port.backend != Backend::Pty {
         return Err(SourceError::OutOfReach);
     }
     let stream = match &port.backend {
@@ -76,7 +81,10 @@ pub(super) async fn open(
             let stream = connecting.await.and_then(|stream| tcp::tune(&stream).map(|()| stream));
             ConsoleStream::Tcp(stream.map_err(|source| at(format_args!("{host}:{port}"), source))?)
         }
-        Backend::Pty => return Err(SourceError::NoConsole),
+        Backend::Pty => {
+            let socket = hypervisor.open_console(uuid, port.alias.clone(), force).await?;
+            ConsoleStream::adopt(socket).map_err(|source| at("libvirt's stream", source))?
+        }
     };
     let speaks_telnet = matches!(port.backend, Backend::Tcp { telnet: true, .. });
     let (reader, writer) = split(stream);

@@ -197,9 +197,8 @@ mod tests {
 
     #[test]
     fn the_pages_messages_are_as_documented() {
-        let wanted = |start: Option<&str>, from, last| {
-            FromPage::History(Wanted { start: start.map(str::to_owned), from, last })
-        };
+        let wanted =
+            |start: Option<&str>, from, last| FromPage::History(Wanted { start: start.map(str::to_owned), from, last });
         for (json, message) in [
             (json!({ "type": "history", "last": 65536 }), wanted(None, None, Some(65536))),
             (json!({ "type": "history", "start": "3-71", "from": 70_000 }), wanted(Some("3-71"), Some(70_000), None)),

@@ -75,7 +75,7 @@ fn libvirt() -> Hypervisor {
                     drop(reply.send(Ok(DomainDescription { uuid, name: name(), state, live_xml })));
                 }
                 Command::IsMigrating { reply, .. } => drop(reply.send(Ok(false))),
-                other @ (Command::Domains { .. } | Command::OpenGraphics { .. }) => {
+                other @ (Command::Domains { .. } | Command::OpenGraphics { .. } | Command::OpenConsole { .. }) => {
                     panic!("nobody asked for {other:?}")
                 }
             }

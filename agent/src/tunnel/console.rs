@@ -120,11 +120,7 @@ async fn open_console(
 }
 
 /// Uses the token, once its console is open.
-async fn admit(
-    server: &Server,
-    edge: &EdgeName,
-    presented: &Presented,
-) -> Result<(Opened, Connection), Refused> {
+async fn admit(server: &Server, edge: &EdgeName, presented: &Presented) -> Result<(Opened, Connection), Refused> {
     if server.shutdown.soft.is_cancelled() {
         return Err(Reason::Draining.into());
     }

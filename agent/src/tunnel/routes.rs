@@ -111,7 +111,8 @@ async fn inspect(link: &Link, edge: &EdgeName, request: &Request<Incoming>) -> R
         }
         services.consoles.console(&console).await.map(drop)
     };
-    let looked: Result<(), ResolveError> = timeout(OPEN_PATIENCE, looking).await.map_err(|_elapsed| Reason::Unreachable)?;
+    let looked: Result<(), ResolveError> =
+        timeout(OPEN_PATIENCE, looking).await.map_err(|_elapsed| Reason::Unreachable)?;
     looked.map_err(|error| error.reason())?;
     to_json(&inspection)
 }

@@ -130,7 +130,8 @@ impl Agent {
         });
         let sessions = Sessions::new(&crate::sessions::Config::default());
         let pings = Pings::from(&crate::sessions::Config::default());
-        let serial = Serial::new(&serial::Config::default(), consoles.clone(), Arc::new(SystemClock), CancellationToken::new());
+        let (config, clock) = (serial::Config::default(), Arc::new(SystemClock));
+        let serial = Serial::new(&config, state.path(), consoles.clone(), clock, CancellationToken::new());
         let services = Services { consoles, tokens, sessions, serial, audit: Audit::off(), pings };
 
         let files = pki.issue("agent", agent_role(NODE), &[]);

@@ -42,10 +42,7 @@ pub enum InvalidAnswer {
 }
 
 /// Checks a `101` (RFC 6455 section 4.1). Tells which subprotocol was chosen.
-pub(super) fn upgraded<B>(
-    head: &Response<B>,
-    request: &ConsoleRequest,
-) -> Result<Option<Subprotocol>, InvalidAnswer> {
+pub(super) fn upgraded<B>(head: &Response<B>, request: &ConsoleRequest) -> Result<Option<Subprotocol>, InvalidAnswer> {
     if head.version() != Version::HTTP_11 {
         return Err(InvalidAnswer::Version(head.version()));
     }

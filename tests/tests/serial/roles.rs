@@ -37,7 +37,8 @@ async fn a_second_writer_is_refused_and_told_by_whom() {
     first.reads("you said: still mine\r\n").await;
     first.client.close().await;
     // The refused link was not used up.
-    eventually(PATIENCE, "the port to be free", async || inspected(&stack, &link.token).await["writer"].is_null()).await;
+    eventually(PATIENCE, "the port to be free", async || inspected(&stack, &link.token).await["writer"].is_null())
+        .await;
     let mut second = Viewer::new(stack.upgrade(&link).open().await);
     second.types("mine now\r").await;
     second.reads("you said: mine now\r\n").await;
@@ -61,8 +62,7 @@ async fn force_takes_over_and_the_first_is_told() {
 async fn watchers_see_all_type_nothing_and_are_so_many() {
     let libvirt = PrivateLibvirt::shared().await;
     let guest = libvirt.guest("watched").start().await;
-    let stack =
-        Stack::builder().libvirt(&libvirt).agent(|agent| agent.set("serial.max_watchers", 2_i64)).start().await;
+    let stack = Stack::builder().libvirt(&libvirt).agent(|agent| agent.set("serial.max_watchers", 2_i64)).start().await;
     let mut watchers = [Viewer::plain(&stack, watching(&guest)).await, Viewer::plain(&stack, watching(&guest)).await];
     let third = stack.mint(watching(&guest)).await;
     assert_eq!(refusal(&stack, &third).await, (503, "full".to_owned()));

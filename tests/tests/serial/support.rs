@@ -1,7 +1,7 @@
 //! What the tests of serial consoles share: a viewer that speaks either protocol.
 
 use porthole_tests::agent::{Mint, Minted};
-use porthole_tests::guest::{Guest, GuestBuilder};
+use porthole_tests::guest::Guest;
 use porthole_tests::stack::Stack;
 use porthole_tests::wait::{PATIENCE, within};
 use porthole_tests::ws::{Answer, Closed, Event, WsClient};
@@ -12,11 +12,6 @@ pub(crate) const V1: &str = "porthole.serial.v1";
 /// A serial link to a guest.
 pub(crate) fn serial(guest: &Guest) -> Mint {
     Mint::of(guest.name()).kind("serial")
-}
-
-/// The tiny guest, whose ports the agent holds.
-pub(crate) fn managed(guest: GuestBuilder) -> GuestBuilder {
-    guest.managed()
 }
 
 /// A viewer.

@@ -40,7 +40,10 @@ fn hypervisor(
                     drop(reply.send(Ok(DomainDescription { uuid, name, state, live_xml: xml.to_owned() })));
                 }
                 Command::OpenGraphics { index, reply, .. } => drop(reply.send(open(index))),
-                other @ (Command::Domains { .. } | Command::Find { .. } | Command::IsMigrating { .. }) => {
+                other @ (Command::Domains { .. }
+                | Command::Find { .. }
+                | Command::OpenConsole { .. }
+                | Command::IsMigrating { .. }) => {
                     panic!("nobody asked for {other:?}")
                 }
             }
