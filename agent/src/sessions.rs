@@ -89,7 +89,8 @@ impl Sessions {
     pub fn begin(&self, place: Reservation, redeemed: Redeemed) -> Connection {
         let Redeemed { facts, longest, row } = redeemed;
         let (session, console, name) = (facts.id, facts.console, facts.name.clone());
-        tracing::info!(
+        // For those who debug; the record is the audit's.
+        tracing::debug!(
             %session, token = %facts.token, %console, %name, client = facts.client_address, edge = %facts.edge,
             requestor = facts.requestor.as_ref().map(tracing::field::display), "connection began"
         );

@@ -36,6 +36,8 @@ pub struct Config {
     pub client: Vec<Client>,
     /// The most connections over the network at once.
     pub max_connections: usize,
+    /// The most of them from one address (IPv6: one /64): whoever has not said who it is yet has an address only.
+    pub max_connections_per_address: usize,
     /// How long a TLS handshake may take.
     pub handshake_timeout: Duration,
 }
@@ -62,6 +64,7 @@ impl Default for Config {
             client_ca: None,
             client: Vec::new(),
             max_connections: 256,
+            max_connections_per_address: 64,
             handshake_timeout: Duration::from_secs(5),
         }
     }
@@ -108,6 +111,9 @@ impl Config {
         if self.max_connections == 0 || self.max_connections > MOST_CONNECTIONS {
             return Some(format!("[api] max_connections is {}; use 1 to {MOST_CONNECTIONS}", self.max_connections));
         }
+        if self.max_connections_per_address == 0 {
+            return Some("[api] max_connections_per_address is 0: nobody could call; use 1 or more".to_owned());
+        }
         let hurried = self.handshake_timeout.get().is_zero();
         hurried.then(|| "[api] handshake_timeout is 0; give a length of time such as \"5s\"".to_owned())
     }
@@ -150,6 +156,7 @@ mod tests {
             (with(vec![client("edge1.example.org")]), "is an edge"),
             (with(vec![client("edge2.example.org")]), "is an edge"),
             (json!({"max_connections": 0}), "use 1 to 10000"),
+            (json!({"max_connections_per_address": 0}), "use 1 or more"),
             (json!({"handshake_timeout": "0s"}), "handshake_timeout is 0"),
         ] {
             let problem = problem(changes).unwrap();

@@ -10,6 +10,8 @@ use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use porthole_shared::clients::client_of;
+
 /// How many addresses are counted at once.
 const COUNTERS: usize = 1024;
 
@@ -29,29 +31,10 @@ pub(super) struct Failures {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Counter {
-    whose: Whose,
+    whose: IpAddr,
     /// Failures that are not forgiven yet.
     count: u32,
     since: Instant,
-}
-
-/// An IPv4 address, or the /64 of an IPv6 address: whoever has one address there has them all.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Whose {
-    V4([u8; 4]),
-    V6([u16; 4]),
-}
-
-impl From<IpAddr> for Whose {
-    fn from(address: IpAddr) -> Self {
-        match address.to_canonical() {
-            IpAddr::V4(v4) => Self::V4(v4.octets()),
-            IpAddr::V6(v6) => {
-                let [first, second, third, fourth, ..] = v6.segments();
-                Self::V6([first, second, third, fourth])
-            }
-        }
-    }
 }
 
 impl Counter {
@@ -84,7 +67,7 @@ impl Failures {
     }
 
     fn may_try_at(&self, address: IpAddr, now: Instant) -> Result<(), Duration> {
-        let whose = Whose::from(address);
+        let whose = client_of(address);
         let counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
         let counter = counters.get(self.place(whose)).copied().flatten().filter(|counter| counter.whose == whose);
         match counter.map(|counter| counter.at(now)) {
@@ -96,7 +79,7 @@ impl Failures {
     }
 
     fn count_at(&self, address: IpAddr, now: Instant) {
-        let whose = Whose::from(address);
+        let whose = client_of(address);
         let place = self.place(whose);
         let mut counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(slot) = counters.get_mut(place) else { return };
@@ -105,7 +88,7 @@ impl Failures {
         *slot = Some(Counter { count: counter.count.saturating_add(1).min(BURST), ..counter });
     }
 
-    fn place(&self, whose: Whose) -> usize {
+    fn place(&self, whose: IpAddr) -> usize {
         usize::try_from(self.keys.hash_one(whose) % COUNTERS as u64).unwrap_or_default()
     }
 }

@@ -4,16 +4,17 @@
 //! handshake under a deadline, and what its certificate says.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use futures_util::future::{join_all, pending};
+use porthole_shared::clients::{self, Clients};
 use porthole_shared::lifecycle::Shutdown;
 use porthole_shared::tls::{TlsError, certificate_facts};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 use tokio_rustls::server::TlsStream;
 use tokio_util::task::TaskTracker;
@@ -54,6 +55,7 @@ struct Bound {
     current: Arc<Current>,
     following: Following,
     max_connections: usize,
+    max_per_address: usize,
     handshake_timeout: Duration,
 }
 
@@ -71,8 +73,9 @@ impl Network {
                 tcp::listen(address, &config.listen).map_err(|source| NetworkError::Listen { address, source })
             })
             .collect::<Result<_, _>>()?;
-        let (max_connections, handshake_timeout) = (config.max_connections, config.handshake_timeout.get());
-        Ok(Self(Some(Bound { listeners, current, following, max_connections, handshake_timeout })))
+        let (max_connections, max_per_address) = (config.max_connections, config.max_connections_per_address);
+        let handshake_timeout = config.handshake_timeout.get();
+        Ok(Self(Some(Bound { listeners, current, following, max_connections, max_per_address, handshake_timeout })))
     }
 
     /// Reads the certificates, if there is any address to serve them on.
@@ -87,7 +90,8 @@ impl Network {
 
     /// Accepts for as long as it is polled.
     pub(super) async fn accept(self, router: &Router, connections: &TaskTracker, shutdown: &Shutdown) {
-        let Some(Bound { listeners, current, following, max_connections, handshake_timeout }) = self.0 else {
+        let Some(Bound { listeners, current, following, max_connections, max_per_address, handshake_timeout }) = self.0
+        else {
             return pending().await;
         };
         let server = Arc::new(Server {
@@ -95,6 +99,8 @@ impl Network {
             current,
             shutdown: shutdown.clone(),
             places: Arc::new(Semaphore::new(max_connections)),
+            clients: Clients::default(),
+            max_per_address,
             handshake_timeout,
             connections: connections.clone(),
             full: Throttle::default(),
@@ -115,6 +121,8 @@ struct Server {
     current: Arc<Current>,
     shutdown: Shutdown,
     places: Arc<Semaphore>,
+    clients: Clients,
+    max_per_address: usize,
     handshake_timeout: Duration,
     connections: TaskTracker,
     full: Throttle,
@@ -127,11 +135,12 @@ impl Server {
         loop {
             match listener.accept().await {
                 Ok((stream, from)) => {
-                    let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
+                    let Some(place) = self.place(from.ip()) else {
                         if let Some(others) = self.full.pass() {
                             tracing::warn!(
                                 from = %tcp::canonical(from), others,
-                                "refused a connection to the API: there are as many as [api] max_connections allows"
+                                "refused a connection to the API: there are as many as [api] max_connections or \
+                                 max_connections_per_address allows"
                             );
                         }
                         continue;
@@ -152,6 +161,12 @@ impl Server {
                 }
             }
         }
+    }
+
+    /// Of all, and of this address.
+    fn place(&self, from: IpAddr) -> Option<(clients::Place, OwnedSemaphorePermit)> {
+        let of_address = self.clients.take(from, self.max_per_address)?;
+        Some((of_address, Arc::clone(&self.places).try_acquire_owned().ok()?))
     }
 
     async fn serve(&self, stream: TcpStream, from: SocketAddr) {

@@ -180,7 +180,7 @@ impl Connection {
     fn write_end(&mut self, reason: Reason) {
         if let Some(row) = self.row.take() {
             let (bytes_in, bytes_out) = self.told.counters.read();
-            tracing::info!(session = %self.session, console = %self.console, %reason, bytes_in, bytes_out, "connection ended");
+            tracing::debug!(session = %self.session, console = %self.console, %reason, bytes_in, bytes_out, "connection ended");
             row.end(reason, bytes_in, bytes_out);
             let Reservation { sessions, number, .. } = &self.place;
             sessions.instruments().ended(self.console.kind, reason);

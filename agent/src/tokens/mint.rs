@@ -229,7 +229,8 @@ impl Tokens {
             expires,
         };
         self.0.recorder.store.insert_token(&row).await?;
-        tracing::info!(
+        // For those who debug; the record is the audit's.
+        tracing::debug!(
             token = %id, %console, %name, %policy, %redeem_by, read_only = rights.read_only,
             requestor = row.requestor.as_ref().map(tracing::field::display), "token made"
         );

@@ -19,7 +19,7 @@ use porthole_shared::lifecycle::chain;
 use porthole_shared::names::{ConsoleId, ConsoleKind, ConsoleSource, EdgeName};
 use porthole_shared::reason::Reason;
 use porthole_shared::tunnel::{ClientFacts, ConsoleRequest, Presented, WebSocketKey};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 use tokio_rustls::server::TlsStream;
@@ -159,15 +159,13 @@ async fn admit(server: &Server, edge: &EdgeName, presented: &Presented) -> Resul
 
 /// Each refusal, while the audit counts them: who listens is there at the moment.
 fn tell_listeners(sessions: &Sessions, edge: &EdgeName, client: &ClientFacts, reason: Reason, of: Option<&Subject>) {
-    let mut data = json!({ "client_address": client.address, "edge": edge, "reason": reason });
-    if let (Some(data), Some(Subject { token, console, name, requestor, .. })) = (data.as_object_mut(), of) {
-        let Value::Object(more) =
-            json!({ "token_id": token, "console": console, "name": name, "requestor": requestor })
-        else {
-            return;
-        };
-        data.extend(more);
-    }
+    let data = match of {
+        None => json!({ "client_address": client.address, "edge": edge, "reason": reason }),
+        Some(Subject { token, console, name, requestor, .. }) => json!({
+            "token_id": token, "console": console, "name": name, "requestor": requestor,
+            "client_address": client.address, "edge": edge, "reason": reason,
+        }),
+    };
     sessions.feed().tell_refusal(of.and_then(|subject| subject.minted_by.clone()), data);
 }
 

@@ -124,7 +124,9 @@ const fn may_be_an_agents(reason: Reason) -> bool {
         | Reason::Killed
         | Reason::LimitReached
         | Reason::Idle
-        | Reason::AgentStopping => true,
+        | Reason::AgentStopping
+        // It was told of the drain while it opened the console.
+        | Reason::EdgeDraining => true,
         Reason::MissingToken
         | Reason::TokenConflict
         | Reason::NoSuchPage
@@ -135,7 +137,6 @@ const fn may_be_an_agents(reason: Reason) -> bool {
         | Reason::AgentInvalid
         | Reason::Superseded
         | Reason::TakenOver
-        | Reason::EdgeDraining
         | Reason::AgentRestarted
         | Reason::ClientGone
         | Reason::ClientClosed

@@ -68,6 +68,7 @@ async fn an_agents_refusal_is_passed_on_by_its_code() {
         ("401 Unauthorized", "expired", Reason::Expired),
         ("421 Misdirected Request", "wrong_node", Reason::WrongNode),
         ("503 x", "draining", Reason::Draining),
+        ("503 x", "edge_draining", Reason::EdgeDraining),
         // A status that is another reason's, a reason that is no refusal, none of an agent's, or none at all.
         ("403 Forbidden", "expired", Reason::AgentInvalid),
         ("409 Conflict", "shut_off", Reason::ShutOff),

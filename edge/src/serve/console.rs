@@ -77,7 +77,11 @@ async fn open(head: &request::Parts, client: &Client, site: &Site) -> Result<Ope
     let candidate = gate::console(head, &site.settings().origins, client.facts.clone())?;
     let (node, admission) = site.resolver.resolve(candidate).await?;
     let counted = site.live.count(&node, admission.kind());
-    let agent = site.dialer.console(&node, &admission).await?;
+    let agent = match site.dialer.console(&node, &admission).await {
+        // The agent heard of our drain before it had opened the console: to the client that is the same as after.
+        Err(Reason::EdgeDraining) => return Err(Reason::Draining),
+        answer => answer?,
+    };
     if site.shutdown.soft.is_cancelled() {
         return Err(Reason::Draining);
     }

@@ -37,6 +37,16 @@ async fn there_are_as_many_connections_as_may_be() {
 }
 
 #[tokio::test]
+async fn one_address_cannot_take_the_places_of_all() {
+    let served = Served::with(|agent| agent.set("api.max_connections_per_address", 1)).await;
+    let caller = served.known("minter");
+    let held = served.connect(&caller).await.unwrap();
+    assert!(served.connect(&caller).await.is_err());
+    drop(held);
+    eventually(PATIENCE, "a place", async || served.connect(&caller).await.is_ok()).await;
+}
+
+#[tokio::test]
 async fn who_does_not_shake_hands_is_not_waited_for() {
     let served = Served::with(|agent| agent.set("api.max_connections", 1).set("api.handshake_timeout", "200ms")).await;
     let _silent = TcpStream::connect(served.address).await.unwrap();

@@ -1,6 +1,9 @@
 //! Removing what is too old, or has no room any more, a little at a time.
 
 use porthole_shared::clock::UnixTime;
+use sqlx::Sqlite;
+use sqlx::query::Query;
+use sqlx::sqlite::SqliteArguments;
 
 use super::{AuditStore, Bounds};
 use crate::store::{Error, failed};
@@ -28,6 +31,11 @@ const REMOVE_EXPIRED: &str =
 const REMOVE_OLDEST: &str = "DELETE FROM entries WHERE id IN (SELECT id FROM entries ORDER BY id LIMIT ?2)";
 const REMOVE_OLDEST_REFUSALS: &str =
     "DELETE FROM entries WHERE id IN (SELECT id FROM entries WHERE event = 'refused' ORDER BY id LIMIT ?2)";
+// Of a link's entries those of its connections: who made it stays on record.
+const REMOVE_OLDEST_OF_TOKEN: &str = "DELETE FROM entries WHERE id IN \
+     (SELECT id FROM entries WHERE token = ?1 AND event NOT IN ('minted', 'refused') ORDER BY id LIMIT ?2)";
+const BUSIEST_TOKEN: &str = "SELECT token, count(*) FROM entries \
+     WHERE token IS NOT NULL AND event NOT IN ('minted', 'refused') GROUP BY token ORDER BY count(*) DESC LIMIT 1";
 
 impl AuditStore {
     /// Removes what is older than it shall become, and the oldest while the file is nearly as large as it may be. What
@@ -53,14 +61,20 @@ impl AuditStore {
 
     async fn make_room(&self, oldest: UnixTime) -> Result<u64, Error> {
         let (mut refusals, all) = self.counts().await?;
+        let (busiest, mut of_busiest) = self.busiest_token().await?;
         let mut removed = 0;
         for _ in 0..MOST_BATCHES {
             if self.pages_in_use().await? <= self.bounds.low() {
                 break;
             }
-            let batch = if refusals_go_first(refusals, all.saturating_sub(removed)) {
+            let left = all.saturating_sub(removed);
+            let batch = if goes_first(refusals, left) {
                 let batch = self.remove(REMOVE_OLDEST_REFUSALS, oldest).await?;
                 refusals = refusals.saturating_sub(batch);
+                batch
+            } else if goes_first(of_busiest, left) {
+                let batch = self.remove_of(&busiest).await?;
+                of_busiest = of_busiest.saturating_sub(batch);
                 batch
             } else {
                 self.remove(REMOVE_OLDEST, oldest).await?
@@ -74,12 +88,28 @@ impl AuditStore {
     }
 
     async fn remove(&self, statement: &'static str, before: UnixTime) -> Result<u64, Error> {
+        self.run(sqlx::query(statement).bind(before.0).bind(BATCH)).await
+    }
+
+    async fn remove_of(&self, token: &str) -> Result<u64, Error> {
+        self.run(sqlx::query(REMOVE_OLDEST_OF_TOKEN).bind(token.to_owned()).bind(BATCH)).await
+    }
+
+    async fn run(&self, statement: Query<'static, Sqlite, SqliteArguments>) -> Result<u64, Error> {
         let operation = "removing old entries of the audit";
         let mut write = self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(failed(operation))?;
-        let done = sqlx::query(statement).bind(before.0).bind(BATCH).execute(&mut *write).await;
-        let removed = done.map_err(failed(operation))?.rows_affected();
+        let removed = statement.execute(&mut *write).await.map_err(failed(operation))?.rows_affected();
         write.commit().await.map_err(failed(operation))?;
         Ok(removed)
+    }
+
+    /// The token with the most entries of connections, and how many those are.
+    async fn busiest_token(&self) -> Result<(String, u64), Error> {
+        let row: Option<(String, i64)> = sqlx::query_as(BUSIEST_TOKEN)
+            .fetch_optional(&self.writer)
+            .await
+            .map_err(failed("counting the audit's entries"))?;
+        Ok(row.map_or_else(Default::default, |(token, count)| (token, count.unsigned_abs())))
     }
 
     /// Refusals, and all.
@@ -118,9 +148,10 @@ impl Bounds {
     }
 }
 
-/// Refusals are the entries that a stranger can cause: they may take a quarter of the room from the others, not more.
-const fn refusals_go_first(refusals: u64, all: u64) -> bool {
-    refusals > all / 4
+/// What one party can cause without end: refusals, which strangers draw out, and the entries of one link, whose holder
+/// can come and go. Each may take a quarter of the room from the others, not more.
+const fn goes_first(count: u64, all: u64) -> bool {
+    count > all / 4
 }
 
 #[cfg(test)]
@@ -128,8 +159,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn refusals_have_a_quarter_of_the_room() {
-        assert!(refusals_go_first(26, 100) && !refusals_go_first(25, 100));
-        assert!(!refusals_go_first(0, 0) && refusals_go_first(1, 1));
+    fn nobody_has_more_than_a_quarter_of_the_room() {
+        assert!(goes_first(26, 100) && !goes_first(25, 100));
+        assert!(!goes_first(0, 0) && goes_first(1, 1));
     }
 }

@@ -193,6 +193,30 @@ async fn a_flood_of_refusals_does_not_push_the_record_of_others_out() {
 }
 
 #[tokio::test]
+async fn whoever_comes_and_goes_with_one_link_does_not_push_the_record_of_others_out() {
+    let bounds = Bounds { pages: 60, ..WIDE };
+    let (_dir, store) = with(bounds).await;
+    let busy = subject("db", "mallory");
+    let mut entries: Vec<_> = (0..100).map(|n| minted("web", "alice", START.plus(n))).collect();
+    entries.push(Entry::from(Event::Minted(busy.clone()), START));
+    store.insert(&entries).await.unwrap();
+    let viewer =
+        Viewer { subject: busy, session: SessionId::random(), client: "192.0.2.7:40000".to_owned(), edge: edge() };
+    let started = |viewer| Event::Started { viewer, connections: 1 };
+    for batch in 0..100 {
+        let comings: Vec<_> =
+            (0..100).map(|n| Entry::from(started(viewer.clone()), START.plus(batch * 100 + n))).collect();
+        store.insert(&comings).await.unwrap();
+        store.sweep(START).await.unwrap();
+    }
+    let minted = ids(&store, Page { event: Some(Kind::Minted), ..all(1000) }).await;
+    assert_eq!(minted.len(), 101, "all of them are still there, and who made the busy link");
+    assert!(store.pages_in_use().await.unwrap() <= bounds.high());
+    let started = ids(&store, Page { event: Some(Kind::Started), limit: 1, ..Page::default() }).await;
+    assert_eq!(started, [10_101], "of the busy link the latest are there");
+}
+
+#[tokio::test]
 async fn beyond_the_wall_a_write_fails_as_full_and_nothing_of_it_is_there() {
     let (_dir, store) = with(Bounds { pages: 15, ..WIDE }).await;
     let entries: Vec<_> = (0..250).map(|n| minted("web", "alice", START.plus(n))).collect();
