@@ -61,7 +61,7 @@ use self::idempotency::Keys;
 pub use self::network::{Network, NetworkError};
 use self::problem::Problem;
 use self::routes::tokens::TokenView;
-use self::routes::{api_tokens, audit, consoles, events, sessions, status, tokens};
+use self::routes::{api_tokens, audit, consoles, events, serial, sessions, status, tokens};
 pub use self::socket::{BindError, Socket};
 use crate::audit::Audit;
 use crate::callers::{ApiTokens, Caller, CallerName, Operation, Role};
@@ -71,6 +71,7 @@ use crate::serial::Serial;
 use crate::sessions::Sessions;
 use crate::tokens::Tokens;
 use crate::tunnel::Trust;
+use crate::websocket::Pings;
 
 /// The most connections to the unix socket at once.
 const MAX_CONNECTIONS: usize = 64;
@@ -97,6 +98,8 @@ pub struct Parts {
     pub sessions: Sessions,
     /// The serial ports of domains.
     pub serial: Serial,
+    /// How clients of these that vanished are noticed.
+    pub pings: Pings,
     /// Who may call by showing a token.
     pub api_tokens: ApiTokens,
     /// What happens.
@@ -117,6 +120,7 @@ pub struct Api {
     tokens: Tokens,
     sessions: Sessions,
     serial: Serial,
+    pings: Pings,
     bearers: ApiTokens,
     feed: Feed,
     audit: Audit,
@@ -130,8 +134,21 @@ pub struct Api {
 impl Api {
     /// Puts it together.
     pub fn new(parts: Parts) -> Self {
-        let Parts { config, node, id, trust, consoles, tokens, sessions, serial, api_tokens, feed, audit, clock } =
-            parts;
+        let Parts {
+            config,
+            node,
+            id,
+            trust,
+            consoles,
+            tokens,
+            sessions,
+            serial,
+            pings,
+            api_tokens,
+            feed,
+            audit,
+            clock,
+        } = parts;
         let gate = Gate::new(api_tokens.clone(), &config.client, trust.clone(), Arc::clone(&clock));
         let (_, description) = Self::resources().split_for_parts();
         Self {
@@ -142,6 +159,7 @@ impl Api {
             tokens,
             sessions,
             serial,
+            pings,
             bearers: api_tokens,
             feed,
             audit,
@@ -158,6 +176,9 @@ impl Api {
         OpenApiRouter::with_openapi(Frame::openapi())
             .routes(guarded(Operation::ListConsoles, routes!(consoles::list)))
             .routes(guarded(Operation::ListExternalConsoles, routes!(consoles::external)))
+            .routes(guarded(Operation::ReadSerial, routes!(serial::show)))
+            .routes(guarded(Operation::ReadSerial, routes!(serial::output)))
+            .routes(guarded(Operation::AttachSerial, routes!(serial::attach)))
             .routes(guarded(Operation::MintToken, routes!(tokens::mint)))
             .routes(guarded(Operation::ListTokens, routes!(tokens::list)))
             .routes(guarded(Operation::RevokeToken, routes!(tokens::revoke_all_of)))

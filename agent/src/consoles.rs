@@ -229,14 +229,21 @@ impl Consoles {
 
     /// The serial ports of a domain that runs, and its name.
     pub async fn serial_ports(&self, uuid: ConsoleUuid) -> Result<(ConsoleName, SerialPorts), ResolveError> {
+        let (state, name, ports) = self.serial_devices(uuid).await?;
+        if state.is_active() { Ok((name, ports)) } else { Err(ResolveError::NotRunning { state }) }
+    }
+
+    /// The same of any domain: of one that does not run, as it is defined.
+    pub async fn serial_devices(
+        &self,
+        uuid: ConsoleUuid,
+    ) -> Result<(DomainState, ConsoleName, SerialPorts), ResolveError> {
         let domain = self.0.hypervisor.describe(uuid).await.map_err(|error| match error {
             DescribeError::NoSuchDomain => ResolveError::NoSuchOwner,
             DescribeError::TooLarge { .. } | DescribeError::Call(_) => ResolveError::Describe(error),
         })?;
-        if !domain.state.is_active() {
-            return Err(ResolveError::NotRunning { state: domain.state });
-        }
-        Ok((domain.name, serial::read(&domain.live_xml).map_err(ResolveError::Xml)?))
+        let ports = serial::read(&domain.live_xml).map_err(ResolveError::Xml)?;
+        Ok((domain.state, domain.name, ports))
     }
 
     async fn look_into(&self, uuid: ConsoleUuid, wanted: &str) -> Result<Owner, FindError> {

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use porthole_shared::binding::BindingSecret;
 use porthole_shared::clock::{ManualClock, UnixTime};
 use porthole_shared::config::Duration;
+use porthole_shared::lifecycle::Shutdown;
 use porthole_shared::names::{EdgeInstance, EdgeName, NodeId};
 use porthole_shared::reason::Reason;
 use porthole_shared::token::Token;
 use porthole_shared::tunnel::{ClientFacts, Presented};
 use serde_json::json;
 use tempfile::TempDir;
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::audit::{self, Audit};
@@ -95,7 +95,7 @@ impl Fixture {
 
     pub(crate) fn serial(&self) -> Serial {
         let (config, clock) = (serial::Config::default(), Arc::new(self.clock.clone()));
-        Serial::new(&config, self.dir.path(), self.consoles.clone(), clock, CancellationToken::new())
+        Serial::new(&config, self.dir.path(), self.consoles.clone(), clock, Shutdown::default())
     }
 
     pub(crate) async fn mint(&self, policy: Policy) -> Minted {

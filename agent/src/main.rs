@@ -77,7 +77,7 @@ async fn run(config: Config, file: Followed<Config>, logs: Logs) -> anyhow::Resu
     let events = hypervisor.events();
     let consoles = Consoles::new(hypervisor.clone(), config.external, &config.libvirt.uri);
     let state_dir = &config.node.state_dir;
-    let serial = Serial::new(&config.serial, state_dir, consoles.clone(), Arc::clone(&clock), shutdown.hard.clone());
+    let serial = Serial::new(&config.serial, state_dir, consoles.clone(), Arc::clone(&clock), shutdown.clone());
     drop(tokio::spawn(serial::follow(serial.clone(), hypervisor.events(), shutdown.clone())));
     let tokens = Tokens::new(Parts {
         node: id.clone(),
@@ -136,6 +136,7 @@ async fn run(config: Config, file: Followed<Config>, logs: Logs) -> anyhow::Resu
         tokens: tokens.clone(),
         sessions: sessions.clone(),
         serial,
+        pings,
         api_tokens: ApiTokens::new(store.clone(), Arc::clone(&clock)),
         feed: sessions.feed().clone(),
         audit: audit.clone(),

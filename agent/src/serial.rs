@@ -14,6 +14,7 @@
 //! | `hub`, `port` | the task that holds a port, and what it shares with viewers |
 //! | `history` | what was said, by offset: the first and the last of it, what was lost marked |
 //! | `log`, `joining` | what was said while nobody was attached |
+//! | `output` | what was said last, for whoever asks once |
 //! | `roles` | one writer, many watchers, taking over |
 //! | `wire`, `session` | what a viewer is told, and its WebSocket |
 //! | `follow` | which ports are held from their guest's start |
@@ -33,6 +34,7 @@ mod history;
 mod hub;
 mod joining;
 mod log;
+mod output;
 mod port;
 mod roles;
 mod session;
@@ -48,22 +50,23 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use porthole_shared::clock::Clock;
-use porthole_shared::names::{ConsoleId, ConsoleUuid, hex};
+use porthole_shared::lifecycle::Shutdown;
+use porthole_shared::names::{ConsoleId, ConsoleKind, ConsoleUuid, hex};
 use porthole_shared::reason::Reason;
 use porthole_shared::tunnel::Writer;
 use tokio::time::{Instant, timeout_at};
-use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 pub use self::config::Config;
 pub use self::follow::follow;
 use self::history::{Budget, History, Sizes};
 use self::hub::Hub;
-pub use self::port::Attachment;
+pub use self::output::{MOST_OUTPUT, Output, OutputError, Part};
 use self::port::{About, Interest, Key, Link, Port};
+pub use self::port::{Attachment, Status};
 pub use self::roles::{Applicant, Role};
 pub use self::session::{Protocol, Session};
-use crate::consoles::{Backend, Consoles, ResolveError, SerialPort, SerialPorts};
+use crate::consoles::{Backend, Consoles, Owner, ResolveError, SerialPort, SerialPorts};
 
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
@@ -84,7 +87,7 @@ struct Shared {
     boot: String,
     /// What is open, and what is kept of what was.
     ports: Mutex<HashMap<Key, Arc<Port>>>,
-    shutdown: CancellationToken,
+    shutdown: Shutdown,
 }
 
 /// Nobody can be let onto a port.
@@ -119,7 +122,7 @@ impl Serial {
         state_dir: &Path,
         consoles: Consoles,
         clock: Arc<dyn Clock>,
-        shutdown: CancellationToken,
+        shutdown: Shutdown,
     ) -> Self {
         // Without it, an earlier boot's records may be taken for this one's only if everything else of them is the same.
         let boot = fs::read_to_string(BOOT_ID).unwrap_or_default().trim().to_owned();
@@ -160,9 +163,20 @@ impl Serial {
         Ok(self.known(key).and_then(|port| port.writer_beside(applicant)))
     }
 
-    /// Who writes to a port, and how many look at it, if it is open.
-    pub fn viewers(&self, uuid: ConsoleUuid, index: u8) -> Option<(Option<Writer>, usize)> {
-        self.known(Key { uuid, index }).map(|port| (port.writer(), port.viewers()))
+    /// How a port is, if it is open or something of it is kept.
+    pub fn status(&self, uuid: ConsoleUuid, index: u8) -> Option<Status> {
+        self.known(Key { uuid, index }).map(|port| port.status())
+    }
+
+    /// The first of an owner's ports that nobody writes to.
+    pub fn first_free(&self, owner: &Owner) -> Option<u8> {
+        let mut ports = owner.kinds.iter().filter(|kind| kind.kind == ConsoleKind::Serial).map(|kind| kind.index);
+        ports.find(|index| self.status(owner.uuid, *index).is_none_or(|status| status.writer.is_none()))
+    }
+
+    /// Waits until the agent stops.
+    pub(crate) async fn stopping(&self) {
+        self.0.shutdown.soft.cancelled().await;
     }
 
     async fn find(&self, console: &ConsoleId) -> Result<(Key, SerialPort, SerialPorts), ResolveError> {
@@ -210,7 +224,7 @@ impl Serial {
         drop(ports);
         let interest = Interest::in_port(Arc::clone(&port));
         let hub = Hub { shared: Arc::clone(shared), port, device, input, force, fresh };
-        let shutdown = shared.shutdown.clone();
+        let shutdown = shared.shutdown.hard.clone();
         drop(tokio::spawn(async move { shutdown.run_until_cancelled(hub.run()).await }));
         interest
     }

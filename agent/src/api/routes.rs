@@ -8,6 +8,7 @@ pub(super) mod audit;
 pub(super) mod consoles;
 pub(super) mod events;
 mod selection;
+pub(super) mod serial;
 pub(super) mod sessions;
 pub(super) mod status;
 pub(super) mod tokens;

@@ -92,6 +92,7 @@ fn api(fixture: &Fixture) -> Api {
         tokens: fixture.tokens.clone(),
         sessions: fixture.sessions.clone(),
         serial: fixture.serial(),
+        pings: Pings::from(&crate::sessions::Config::default()),
         api_tokens: ApiTokens::new(fixture.store.clone(), Arc::clone(&clock)),
         feed: fixture.sessions.feed().clone(),
         audit: fixture.audit.clone(),

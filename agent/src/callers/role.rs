@@ -83,6 +83,10 @@ pub enum Operation {
     ListConsoles,
     /// See the consoles that libvirt does not know, and where they are.
     ListExternalConsoles,
+    /// See who is on a serial port, and what it said.
+    ReadSerial,
+    /// Attach to a serial port.
+    AttachSerial,
     /// Make a token.
     MintToken,
     /// See tokens.
@@ -109,11 +113,13 @@ pub enum Operation {
 
 impl Operation {
     /// All, for tests and tables.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::ShowStatus,
         Self::ReadDescription,
         Self::ListConsoles,
         Self::ListExternalConsoles,
+        Self::ReadSerial,
+        Self::AttachSerial,
         Self::MintToken,
         Self::ListTokens,
         Self::RevokeToken,
@@ -134,7 +140,11 @@ impl Operation {
             Self::ListTokens | Self::RevokeToken | Self::ListSessions | Self::KillSession | Self::FollowEvents => {
                 [All, All, Own]
             }
-            Self::ListConsoles | Self::ListExternalConsoles | Self::ReadAudit => [All, All, Nothing],
+            Self::ListConsoles
+            | Self::ListExternalConsoles
+            | Self::ReadSerial
+            | Self::AttachSerial
+            | Self::ReadAudit => [All, All, Nothing],
             Self::RotateSigningKeys | Self::ListApiTokens | Self::CreateApiToken | Self::RevokeApiToken => {
                 [All, Nothing, Nothing]
             }
@@ -154,6 +164,8 @@ impl Operation {
             Self::ReadDescription => "read the API's description",
             Self::ListConsoles => "list consoles",
             Self::ListExternalConsoles => "list external consoles",
+            Self::ReadSerial => "read serial ports",
+            Self::AttachSerial => "attach to serial ports",
             Self::MintToken => "make tokens",
             Self::ListTokens => "list tokens",
             Self::RevokeToken => "withdraw tokens",
@@ -179,6 +191,8 @@ mod tests {
         ReadDescription       all  all   all
         ListConsoles          all  all   -
         ListExternalConsoles  all  all   -
+        ReadSerial            all  all   -
+        AttachSerial          all  all   -
         MintToken             all  all   all
         ListTokens            all  all   own
         RevokeToken           all  all   own

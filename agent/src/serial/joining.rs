@@ -24,8 +24,11 @@ pub(super) const ANCHOR_EVERY: u64 = 1024 * 1024;
 /// How long joining may take. Viewers wait for it.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// How much is read of a port that does not become quiet.
-const EARLY: usize = 256 * 1024;
+/// For how long a port is read that does not become quiet, before its log is looked at.
+const GATHER: Duration = Duration::from_millis(250);
+
+/// How much is read of a port before it is joined.
+const MOST_EARLY: usize = 4 * 1024 * 1024;
 
 /// How much of the latest output an anchor is found by.
 const LATEST: u64 = 4096;
@@ -68,29 +71,34 @@ impl Joining {
     /// Writes what was missed into the history of a port that was attached to just now; or, if that is not to be told,
     /// that it was. `fresh`: the guest has started a moment ago.
     pub(super) async fn begin(&self, port: &Port, source: &mut Source, fresh: bool) {
-        let (early, quiet) = gather(source).await;
         let this = self.clone();
         let candidates = spawn_blocking(move || this.candidates(fresh)).await.unwrap_or_default();
-        let until = Instant::now() + PATIENCE;
-        for candidate in candidates {
-            if let Some(whole) = self.join(candidate.place, &early, quiet, until).await {
-                let Candidate { base, start, origin, .. } = candidate;
-                tracing::debug!(?port, base, missed = whole.len() - early.len(), "joined to the log");
-                *self.0.origin.lock().unwrap_or_else(PoisonError::into_inner) = origin;
-                port.with_history(|history, name| {
-                    if let Some(start) = start {
-                        *name = start;
-                    }
-                    history.skip_to(base);
-                    history.append(&whole);
-                });
-                return;
+        let (mut early, until) = (Vec::new(), Instant::now() + PATIENCE);
+        let joined = loop {
+            // A guest may go on at any time, so both are looked at again and again until they agree.
+            let quiet = gather(source, &mut early).await;
+            if let Some(joined) = self.try_to_join(&candidates, &early, quiet).await {
+                break Some(joined);
             }
-        }
-        tracing::debug!(?port, "cannot be joined to its log");
-        port.with_history(|history, _| {
-            history.mark();
-            history.append(&early);
+            if candidates.is_empty() || early.len() > MOST_EARLY || Instant::now() > until {
+                break None;
+            }
+        };
+        let Some((Candidate { base, start, origin, .. }, whole)) = joined else {
+            tracing::debug!(?port, "cannot be joined to its log");
+            return port.with_history(|history, _| {
+                history.mark();
+                history.append(&early);
+            });
+        };
+        tracing::debug!(?port, base, missed = whole.len() - early.len(), "joined to the log");
+        *self.0.origin.lock().unwrap_or_else(PoisonError::into_inner) = *origin;
+        port.with_history(|history, name| {
+            if let Some(start) = start {
+                name.clone_from(start);
+            }
+            history.skip_to(*base);
+            history.append(&whole);
         });
     }
 
@@ -115,28 +123,37 @@ impl Joining {
         }
     }
 
-    async fn join(&self, place: Place, early: &[u8], quiet: bool, until: Instant) -> Option<Vec<u8>> {
-        let mut length = None;
-        loop {
-            let path = self.0.log.clone();
-            let read = spawn_blocking(move || log::since(&path, place)).await.ok()?;
-            let log = match read {
-                Ok(log) => log?,
-                Err(error) => {
-                    tracing::info!(log = %self.0.log.display(), error = chain(&error), "a serial port's log cannot be read");
-                    return None;
-                }
-            };
-            // The log is written a moment later, by another process: what is quiet must be so there too.
-            let settled = !quiet || length == Some(log.len());
-            length = Some(log.len());
-            if settled && let Some(whole) = log::join(&log, early, quiet) {
-                return Some(whole);
+    async fn try_to_join<'a>(
+        &self,
+        candidates: &'a [Candidate],
+        early: &[u8],
+        quiet: bool,
+    ) -> Option<(&'a Candidate, Vec<u8>)> {
+        for candidate in candidates {
+            let Some(log) = self.since(candidate.place).await else { continue };
+            if let Some(whole) = log::join_by_text(&log, early) {
+                return Some((candidate, whole));
             }
-            if Instant::now() > until {
-                return None;
+            if !quiet || !log.ends_with(early) {
+                continue;
             }
-            sleep(QUIET / 2).await;
+            // The log is written a moment later, by another process: it must stay as it is.
+            sleep(QUIET).await;
+            if self.since(candidate.place).await.is_some_and(|later| later.len() == log.len()) {
+                return Some((candidate, log));
+            }
+        }
+        None
+    }
+
+    async fn since(&self, place: Place) -> Option<Vec<u8>> {
+        let path = self.0.log.clone();
+        match spawn_blocking(move || log::since(&path, place)).await.ok()? {
+            Ok(log) => log,
+            Err(error) => {
+                tracing::info!(log = %self.0.log.display(), error = chain(&error), "a serial port's log cannot be read");
+                None
+            }
         }
     }
 
@@ -177,22 +194,22 @@ impl Joining {
     }
 }
 
-/// Reads until the port is quiet (true), or has said so much that it will not be.
-async fn gather(source: &mut Source) -> (Vec<u8>, bool) {
+/// Reads until the port is quiet (true), or has gone on for a while.
+async fn gather(source: &mut Source, early: &mut Vec<u8>) -> bool {
     let Source { reader, writer, telnet } = source;
-    let (mut early, mut buffer, until) = (Vec::new(), vec![0; 16 * 1024], Instant::now() + PATIENCE);
-    while early.len() < EARLY && Instant::now() < until {
+    let (mut buffer, until) = (vec![0; 16 * 1024], Instant::now() + GATHER);
+    while Instant::now() < until {
         match timeout(QUIET, reader.read(&mut buffer)).await {
-            Err(_elapsed) => return (early, true),
+            Err(_elapsed) => return true,
             // Whoever reads next finds the same.
-            Ok(Ok(0) | Err(_)) => return (early, true),
+            Ok(Ok(0) | Err(_)) => return true,
             Ok(Ok(length)) => {
                 let bytes = buffer.get(..length).unwrap_or_default();
                 match telnet {
                     None => early.extend_from_slice(bytes),
                     Some(decoder) => {
                         let mut answer = Vec::new();
-                        decoder.decode(bytes, &mut early, &mut answer);
+                        decoder.decode(bytes, early, &mut answer);
                         // A few bytes, once: they find room.
                         drop(timeout(QUIET, writer.write_all(&answer)).await);
                     }
@@ -200,5 +217,5 @@ async fn gather(source: &mut Source) -> (Vec<u8>, bool) {
             }
         }
     }
-    (early, false)
+    false
 }

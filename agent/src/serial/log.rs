@@ -10,9 +10,9 @@
 //!   of the log. The latest is written to a file of the state directory, with `start`.
 //! - *Origin* is the place of offset 0: where the log ended when the guest stopped last, if the agent saw that; or the
 //!   beginning of a log that is no older than the port's own socket, which the guest's start has made.
-//! - When the port is attached to again (the agent was restarted), or first, a little is read of it until it is quiet.
-//!   The log from origin or anchor on must then end with just that; under a flood that must stand in it exactly once. Then
-//!   what is before it is what was missed, and offsets go on under the same `start`.
+//! - When the port is attached to again (the agent was restarted), or first, a little is read of it. That must stand in
+//!   the log, from origin or anchor on, exactly once; or, of a port that is quiet, be what the log ends with, and the log
+//!   must stay so for a while. Then what is before it is what was missed, and offsets go on under the same `start`.
 //! - Where anything of that does not hold (no log, not readable, rotated away, another start of the guest, a text that
 //!   repeats), nothing is guessed: the history begins anew under another `start`, with a mark that bytes were lost.
 //!
@@ -141,6 +141,25 @@ pub(super) fn since(path: &Path, place: Place) -> io::Result<Option<Vec<u8>>> {
     Ok(Some(bytes))
 }
 
+/// The last so many bytes of the log, rotated files included.
+pub(super) fn last(path: &Path, bytes: u64) -> io::Result<Vec<u8>> {
+    let (mut parts, mut missing) = (Vec::new(), bytes);
+    for piece in pieces(path)?.into_iter().rev() {
+        let taken = missing.min(piece.length);
+        let mut part = Vec::new();
+        let mut file = &piece.file;
+        file.seek(SeekFrom::Start(piece.length - taken))?;
+        file.take(taken).read_to_end(&mut part)?;
+        parts.push(part);
+        missing -= taken;
+        if missing == 0 {
+            break;
+        }
+    }
+    parts.reverse();
+    Ok(parts.concat())
+}
+
 /// The place behind the last bytes that a port said, which end with `latest`. While the port is quiet, that is the end of
 /// the log if it ends so too; otherwise `latest` must stand in the end of its newest file exactly once.
 pub(super) fn anchor(path: &Path, latest: &[u8], quiet: bool) -> io::Result<Option<Place>> {
@@ -172,18 +191,15 @@ fn only(text: &[u8], wanted: &[u8]) -> Option<usize> {
     places.next().is_none().then_some(place)
 }
 
-/// Joins what stands in the log from a known place on with what was read of the port since it was attached to: all from
-/// the place on to the last that was read. `None`: not (yet) to be told.
-pub(super) fn join(log: &[u8], read: &[u8], quiet: bool) -> Option<Vec<u8>> {
-    if quiet {
-        return log.ends_with(read).then(|| log.to_vec());
-    }
+/// Joins what stands in the log from a known place on with what was read of the port since it was attached to, if that
+/// stands in the log exactly once: all from the place on to the last that was read.
+pub(super) fn join_by_text(log: &[u8], read: &[u8]) -> Option<Vec<u8>> {
     let probe = read.get(..read.len().min(4096))?;
     let place = only(log, probe)?;
     let before = log.get(..place)?;
     // Whatever of it the log has already must be the same.
-    let both = log.get(place..)?.iter().zip(read);
-    both.clone().all(|(one, other)| one == other).then(|| [before, read].concat())
+    let mut both = log.get(place..)?.iter().zip(read);
+    both.all(|(one, other)| one == other).then(|| [before, read].concat())
 }
 
 /// Where a guest's output begins in a log that its start has made.
@@ -253,7 +269,10 @@ mod tests {
         log.say("three ");
         log.rotate(3);
         assert_eq!(since(&log.path, place).unwrap().unwrap(), b"two three ");
+        assert_eq!(last(&log.path, 9).unwrap(), b"wo three ");
         log.say("four ");
+        assert_eq!(last(&log.path, 9).unwrap(), b"ree four ");
+        assert_eq!(last(&log.path, 900).unwrap(), b"one two three four ");
         assert_eq!(since(&log.path, place).unwrap().unwrap(), b"two three four ");
         log.rotate(3);
         log.rotate(3);
@@ -281,19 +300,16 @@ mod tests {
 
     #[test]
     fn log_and_port_are_joined_without_a_byte_twice() {
-        assert_eq!(join(b"missed seen", b" seen", true).unwrap(), b"missed seen");
-        assert_eq!(join(b"missed", b"", true).unwrap(), b"missed");
-        assert_eq!(join(b"missed se", b" seen", true), None, "the log is not there yet");
         let numbers: String = (0..1000).map(|number| format!("{number}\r\n")).collect();
         let all = numbers.as_bytes();
         // The log is ahead, level or behind, but has what was read first.
         for logged in [all.len(), 3000, 2000 + 4096] {
             let log = &all[..logged.min(all.len())];
-            assert_eq!(join(log, &all[1000..1500], false).unwrap(), all[..1500]);
-            assert_eq!(join(log, &all[1000..], false).is_some(), logged > 3000, "{logged}");
+            assert_eq!(join_by_text(log, &all[1000..1500]).unwrap(), all[..1500]);
+            assert_eq!(join_by_text(log, &all[1000..]).is_some(), logged > 3000, "{logged}");
         }
-        assert_eq!(join(&all[..900], &all[1000..1500], false), None, "the log is not there yet");
-        assert_eq!(join("again ".repeat(99).as_bytes(), "again ".repeat(20).as_bytes(), false), None);
+        assert_eq!(join_by_text(&all[..900], &all[1000..1500]), None, "the log is not there yet");
+        assert_eq!(join_by_text("again ".repeat(99).as_bytes(), "again ".repeat(20).as_bytes()), None);
     }
 
     #[test]

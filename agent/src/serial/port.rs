@@ -27,6 +27,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::PollSender;
 
 use super::history::{Cursor, History, Piece};
+use super::output::{MOST_OUTPUT, Output, Part};
 use super::roles::{Applicant, Claimed, Role, Roles, ViewerId};
 use super::wire::{State, Wanted, Why};
 
@@ -38,6 +39,21 @@ const INPUT_QUEUE: usize = 4;
 pub(super) struct Key {
     pub(super) uuid: ConsoleUuid,
     pub(super) index: u8,
+}
+
+/// How a port is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Status {
+    /// Whether it answers now.
+    pub attached: bool,
+    /// What offsets count from.
+    pub start: String,
+    /// The offset of the next byte.
+    pub end: u64,
+    /// Who writes to it.
+    pub writer: Option<Writer>,
+    /// How many watch it.
+    pub watchers: usize,
 }
 
 /// What a writer does.
@@ -156,6 +172,31 @@ impl Port {
         (inner.history.last(bytes), inner.history.end(), inner.start.clone())
     }
 
+    /// What it said last; none if it said nothing that is kept.
+    pub(super) fn output(&self, part: Part) -> Option<Output> {
+        let inner = self.inner();
+        let end = inner.history.end();
+        let from = match part {
+            Part::Lines(lines) => inner.history.recent_lines(lines),
+            Part::Bytes(bytes) => inner.history.recent(bytes.min(MOST_OUTPUT)),
+        };
+        let bytes = inner.history.last((end - from).min(MOST_OUTPUT));
+        let from = end - bytes.len() as u64;
+        (end > 0).then(|| Output { bytes, place: Some((inner.start.clone(), from)) })
+    }
+
+    /// How it is, for whoever has no place on it.
+    pub(super) fn status(&self) -> Status {
+        let inner = self.inner();
+        Status {
+            attached: self.link() == Link::Open,
+            start: inner.start.clone(),
+            end: inner.history.end(),
+            writer: inner.roles.writer().cloned(),
+            watchers: inner.roles.watchers(),
+        }
+    }
+
     /// Whether it answers, now.
     pub(super) fn link(&self) -> Link {
         *self.link.borrow()
@@ -181,16 +222,6 @@ impl Port {
         let inner = self.inner();
         inner.roles.would_refuse(&Applicant { force: false, read_only: false, ..applicant.clone() })?;
         inner.roles.writer().cloned()
-    }
-
-    /// Who writes to it.
-    pub(super) fn writer(&self) -> Option<Writer> {
-        self.inner().roles.writer().cloned()
-    }
-
-    /// How many look at it, the writer included.
-    pub(super) fn viewers(&self) -> usize {
-        self.inner().viewers.len()
     }
 
     /// Waits until nobody wants it any more. One that is kept is always wanted.

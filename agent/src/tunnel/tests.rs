@@ -33,7 +33,6 @@ use tokio_rustls::client::TlsStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
-use tokio_util::sync::CancellationToken;
 
 use crate::consoles::External;
 use crate::hypervisor::Hypervisor;
@@ -131,7 +130,7 @@ impl Agent {
         let sessions = Sessions::new(&crate::sessions::Config::default());
         let pings = Pings::from(&crate::sessions::Config::default());
         let (config, clock) = (serial::Config::default(), Arc::new(SystemClock));
-        let serial = Serial::new(&config, state.path(), consoles.clone(), clock, CancellationToken::new());
+        let serial = Serial::new(&config, state.path(), consoles.clone(), clock, Shutdown::default());
         let services = Services { consoles, tokens, sessions, serial, audit: Audit::off(), pings };
 
         let files = pki.issue("agent", agent_role(NODE), &[]);

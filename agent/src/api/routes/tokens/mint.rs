@@ -8,6 +8,7 @@ use axum::response::{IntoResponse as _, Response};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use porthole_shared::config::Duration;
 use porthole_shared::names::{ConsoleId, ConsoleKind, ConsoleName, Requestor, TokenId};
+use porthole_shared::reason::Reason;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -15,7 +16,7 @@ use crate::api::admission::Rights;
 use crate::api::extract::Body;
 use crate::api::idempotency::{self, Turn};
 use crate::api::problem::Problem;
-use crate::api::routes::to_its_end;
+use crate::api::routes::{serial, to_its_end};
 use crate::api::{Api, schema};
 use crate::tokens::{MintRequest, Minted, Policy, RightsWanted};
 
@@ -32,6 +33,9 @@ pub(in crate::api) struct TokenWanted {
     /// Which one of that kind, from 0.
     #[serde(default)]
     index: u8,
+    /// Instead of an index: the first serial port that nobody writes to (with `force`: or the first of all).
+    #[serde(default)]
+    any: bool,
     /// Of whom the link is; as configured, if not given.
     #[schema(schema_with = schema::asked_policy)]
     policy: Option<Policy>,
@@ -140,8 +144,12 @@ pub(in crate::api) async fn mint(
             Turn::Do(promise) => Some(promise),
         },
     };
-    let request = MintRequest { minted_by: Some(caller), ..wanted.into() };
+    let any = wanted.any;
+    let mut request = MintRequest { minted_by: Some(caller), ..wanted.into() };
     to_its_end(async move {
+        if any {
+            request.index = any_port(&api, &request).await?;
+        }
         let minted = api.tokens.mint(request).await?;
         let (id, redeem_by) = (minted.id, minted.redeem_by);
         let view = TokenView::from(minted);
@@ -152,6 +160,25 @@ pub(in crate::api) async fn mint(
         Ok((StatusCode::CREATED, Json(view)).into_response())
     })
     .await
+}
+
+async fn any_port(api: &Api, request: &MintRequest) -> Result<u8, Problem> {
+    if request.kind != Some(ConsoleKind::Serial) || request.index != 0 {
+        return Err(Problem::bad_request("`any` is for serial ports: say `kind`: `serial`, and no index"));
+    }
+    let owner = api.consoles.find(&request.console).await?;
+    let taken = || {
+        let writer = api.serial.status(owner.uuid, 0).and_then(|status| status.writer);
+        let detail = writer.map_or_else(|| "somebody writes to each".to_owned(), |writer| serial::in_use(&writer));
+        Problem::reason(Reason::InUse, format!("each serial port of {} is in use; of the first: {detail}", owner.name))
+    };
+    // Where there is no port at all, asking for the first says so.
+    let has_ports = owner.kinds.iter().any(|kind| kind.kind == ConsoleKind::Serial);
+    match api.serial.first_free(&owner) {
+        Some(index) => Ok(index),
+        None if request.rights.force || request.rights.read_only || !has_ports => Ok(0),
+        None => Err(taken()),
+    }
 }
 
 impl From<TokenWanted> for MintRequest {
