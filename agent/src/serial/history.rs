@@ -122,6 +122,11 @@ impl History {
         self.end
     }
 
+    /// The offset of the first byte that is kept, or of the next one.
+    pub(super) const fn oldest(&self) -> u64 {
+        if self.head_length > 0 { 0 } else { self.tail_start }
+    }
+
     /// The port said this.
     pub(super) fn append(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
@@ -366,7 +371,7 @@ mod tests {
         let (start, tail) = &kept[1];
         assert_eq!(tail[..], all[usize::try_from(*start).unwrap()..]);
         assert!(tail.len() > 2 * CHUNK && tail.len() <= 3 * CHUNK, "{}", tail.len());
-        assert_eq!(history.recent(10), history.end() - 10);
+        assert_eq!((history.oldest(), history.recent(10)), (0, history.end() - 10));
         assert_eq!(history.recent(10 * CHUNK as u64), *start);
         assert_eq!(history.last(7), all[all.len() - 7..]);
     }
@@ -423,6 +428,9 @@ mod tests {
         assert_eq!(history.at(cursor), Piece::Skip(100));
         history.append(b"x");
         assert_eq!(read(&history, 6).0, [(100, b"x".to_vec())]);
+        let mut resumed = self::history(2, 2, &budget);
+        resumed.skip_to(50);
+        assert_eq!((resumed.oldest(), resumed.end()), (50, 50));
     }
 
     #[test]

@@ -432,7 +432,7 @@ impl Attachment {
         Some(State {
             role: self.role.unwrap_or(Role::Watcher),
             start: inner.start.clone(),
-            oldest: 0,
+            oldest: inner.history.oldest(),
             end: inner.history.end(),
             writer: inner.roles.writer().cloned(),
             watchers: inner.roles.watchers(),

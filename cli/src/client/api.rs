@@ -83,6 +83,9 @@ pub(crate) struct Mint<'a> {
     /// Which one of that kind.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) index: Option<u8>,
+    /// Instead of an index: the first serial port that is free.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) any: bool,
     /// How often, and by whom, it can be used.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) policy: Option<Policy>,

@@ -1,5 +1,7 @@
 //! `porthole url`: a link to a console.
 
+use std::str::FromStr;
+
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use porthole_shared::config::Duration;
@@ -20,6 +22,7 @@ const KINDS: [&str; 6] = ["vnc", "novnc", "spice", "spice-html5", "serial", "tcp
 Examples:
   porthole url web-01
   porthole url web-01 --type spice
+  porthole url web-01 --type serial --port any
   porthole url 7c5d4b9e-2f0a-4c1e-9d63-1f5a2b3c4d5e --policy once --ttl 2m
   porthole url web-01 --read-only --idle 15m --longest 1h
   xdg-open \"$(porthole url web-01)\"
@@ -33,9 +36,9 @@ pub(crate) struct Request {
     #[arg(long = "type", value_name = "KIND",
           value_parser = PossibleValuesParser::new(KINDS).try_map(|word| word.parse::<ConsoleKind>()))]
     kind: Option<ConsoleKind>,
-    /// Which console of that kind, from 0
-    #[arg(long)]
-    index: Option<u8>,
+    /// Which console of that kind, from 0; with serial ports also `any`: the first that nobody types on
+    #[arg(long, visible_alias = "port", value_name = "INDEX")]
+    index: Option<Index>,
     /// How often, and by whom, the link can be used [default: the configured one: bound]
     #[arg(long, value_enum)]
     policy: Option<Policy>,
@@ -62,6 +65,25 @@ pub(crate) struct Request {
     requestor: Option<Requestor>,
 }
 
+/// Which console of a kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Index {
+    /// The one of this number.
+    Number(u8),
+    /// One that is free.
+    Any,
+}
+
+impl FromStr for Index {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "any" => Ok(Self::Any),
+            number => number.parse().map(Self::Number).map_err(|_| "use a number from 0 to 255, or `any`".to_owned()),
+        }
+    }
+}
+
 /// The API counts in seconds.
 fn whole_seconds(text: &str) -> Result<Duration, String> {
     let length: Duration = text.parse().map_err(|error| format!("{error}"))?;
@@ -73,7 +95,11 @@ pub(super) fn run(request: &Request, agent: &Agent, output: Output) -> Result<()
     let mint = Mint {
         console: &request.console,
         kind: request.kind,
-        index: request.index,
+        index: request.index.and_then(|index| match index {
+            Index::Number(index) => Some(index),
+            Index::Any => None,
+        }),
+        any: request.index == Some(Index::Any),
         policy: request.policy,
         ttl: request.ttl.map(Duration::as_seconds),
         grace: request.grace.map(Duration::as_seconds),
