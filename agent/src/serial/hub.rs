@@ -26,7 +26,7 @@ use tokio::io::{AsyncRead as _, AsyncWriteExt as _, ReadBuf, ReadHalf};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::joining::{ANCHOR_EVERY, Joining, QUIET};
+use super::joining::{ANCHOR_AFTER, ANCHOR_EVERY, Joining, QUIET};
 use super::port::{Input, Key, Link, Port};
 use super::source::{self, Source};
 use super::{Shared, telnet};
@@ -175,7 +175,7 @@ impl Hub {
         let Source { reader, writer, telnet } = source;
         let mut held = BytesMut::new();
         // When the port will be quiet, and from which offset on there was no anchor.
-        let (mut quiet_at, mut anchored) = (Some(Instant::now() + QUIET), port.latest(0).1);
+        let (mut quiet_at, mut anchored, mut anchored_at) = (Some(Instant::now() + QUIET), port.end(), Instant::now());
         let look = |quiet| {
             if let Some(joining) = joining.cloned() {
                 let port = Arc::clone(port);
@@ -191,16 +191,16 @@ impl Hub {
             };
             tokio::select! {
                 () = quiet => {
-                    (quiet_at, anchored) = (None, port.latest(0).1);
+                    (quiet_at, anchored, anchored_at) = (None, port.end(), Instant::now());
                     look(true);
                 }
                 read = read(port, reader, telnet.as_deref_mut()) => match read {
                     Ok(answer) => {
                         held.extend_from_slice(&answer);
-                        quiet_at = Some(Instant::now() + QUIET);
-                        let end = port.latest(0).1;
-                        if end - anchored > ANCHOR_EVERY {
-                            anchored = end;
+                        let (now, end) = (Instant::now(), port.end());
+                        quiet_at = Some(now + QUIET);
+                        if end - anchored > ANCHOR_EVERY || now - anchored_at > ANCHOR_AFTER {
+                            (anchored, anchored_at) = (end, now);
                             look(false);
                         }
                     }

@@ -18,8 +18,9 @@ use crate::consoles::{Backend, SerialPort};
 /// So long without a byte, and a port is quiet.
 pub(super) const QUIET: Duration = Duration::from_millis(100);
 
-/// After so many bytes an anchor is looked for although the port is not quiet.
+/// After so many bytes, or so long, an anchor is looked for although the port is not quiet.
 pub(super) const ANCHOR_EVERY: u64 = 1024 * 1024;
+pub(super) const ANCHOR_AFTER: Duration = Duration::from_secs(2);
 
 /// How long joining may take. Viewers wait for it.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -84,7 +85,7 @@ impl Joining {
                 break None;
             }
         };
-        let Some((Candidate { base, start, origin, .. }, whole)) = joined else {
+        let Some((Candidate { place, base, start, origin }, whole)) = joined else {
             tracing::debug!(?port, "cannot be joined to its log");
             return port.with_history(|history, _| {
                 history.mark();
@@ -100,6 +101,20 @@ impl Joining {
             history.skip_to(*base);
             history.append(&whole);
         });
+        // Known already, however long the next anchor takes.
+        self.write_down(port, Record { offset: *base, ..self.record(port.latest(0).2, *place) }).await;
+    }
+
+    fn record(&self, start: String, anchor: Place) -> Record {
+        let origin = *self.0.origin.lock().unwrap_or_else(PoisonError::into_inner);
+        Record { guest: self.0.guest.clone(), start, origin, anchor, offset: 0, ended: false }
+    }
+
+    async fn write_down(&self, port: &Port, record: Record) {
+        let path = self.0.record.clone();
+        if let Ok(Err(error)) = spawn_blocking(move || log::store(&path, &record)).await {
+            tracing::warn!(?port, error = chain(&error), "cannot write down where a serial port's log is");
+        }
     }
 
     /// Where the history could begin, the best first.
@@ -169,21 +184,13 @@ impl Joining {
             let (path, wanted) = (self.0.log.clone(), Arc::clone(&latest));
             let found = spawn_blocking(move || log::anchor(&path, &wanted, quiet)).await;
             let found = found.ok().and_then(Result::ok).flatten();
-            if quiet && port.latest(0).1 != offset {
+            if quiet && port.end() != offset {
                 return;
             }
             match found {
                 // A quiet port's log may still be behind, and end in the same way by chance: it must stay as it is.
                 Some(anchor) if !quiet || before == Some(anchor) => {
-                    let About { record, guest, origin, .. } = &*self.0;
-                    let origin = *origin.lock().unwrap_or_else(PoisonError::into_inner);
-                    let guest = guest.clone();
-                    let (path, record) = (record.clone(), Record { guest, start, origin, anchor, offset, ended });
-                    let stored = spawn_blocking(move || log::store(&path, &record)).await;
-                    if let Ok(Err(error)) = stored {
-                        tracing::warn!(?port, error = chain(&error), "cannot write down where a serial port's log is");
-                    }
-                    return;
+                    return self.write_down(port, Record { offset, ended, ..self.record(start, anchor) }).await;
                 }
                 // Under a flood it may be somewhere else by now: there will be another time.
                 None if !quiet => return,

@@ -258,6 +258,11 @@ mod tests {
         }
     }
 
+    fn numbers() -> String {
+        let all: Vec<String> = (0..1000).map(|number| format!("{number}\r\n")).collect();
+        all.concat()
+    }
+
     #[test]
     fn a_place_stays_what_it_is_over_rotations() {
         let log = Log::new();
@@ -287,7 +292,7 @@ mod tests {
         assert!(anchor(&log.path, b"xyz", true).unwrap().is_none());
         // The log has more than was read.
         assert!(anchor(&log.path, b"cde", true).unwrap().is_none());
-        let numbers: String = (0..1000).map(|number| format!("{number}\r\n")).collect();
+        let numbers = numbers();
         log.say(&numbers);
         let latest = &numbers.as_bytes()[2000..2200];
         let place = anchor(&log.path, latest, false).unwrap().unwrap();
@@ -300,7 +305,7 @@ mod tests {
 
     #[test]
     fn log_and_port_are_joined_without_a_byte_twice() {
-        let numbers: String = (0..1000).map(|number| format!("{number}\r\n")).collect();
+        let numbers = numbers();
         let all = numbers.as_bytes();
         // The log is ahead, level or behind, but has what was read first.
         for logged in [all.len(), 3000, 2000 + 4096] {

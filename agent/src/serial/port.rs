@@ -29,7 +29,7 @@ use tokio_util::sync::PollSender;
 use super::history::{Cursor, History, Piece};
 use super::output::{MOST_OUTPUT, Output, Part};
 use super::roles::{Applicant, Claimed, Role, Roles, ViewerId};
-use super::wire::{State, Wanted, Why};
+use super::wire::{May, State, Wanted, Why};
 
 /// How many pieces of input wait for the guest to take them.
 const INPUT_QUEUE: usize = 4;
@@ -170,6 +170,11 @@ impl Port {
     pub(super) fn latest(&self, bytes: u64) -> (Vec<u8>, u64, String) {
         let inner = self.inner();
         (inner.history.last(bytes), inner.history.end(), inner.start.clone())
+    }
+
+    /// The offset of the next byte.
+    pub(super) fn end(&self) -> u64 {
+        self.inner().history.end()
     }
 
     /// What it said last; none if it said nothing that is kept.
@@ -436,8 +441,11 @@ impl Attachment {
             end: inner.history.end(),
             writer: inner.roles.writer().cloned(),
             watchers: inner.roles.watchers(),
-            may_write: !self.applicant.read_only,
-            may_force: self.applicant.force && !self.applicant.read_only,
+            may: match (self.applicant.read_only, self.applicant.force) {
+                (true, _) => May::Watch,
+                (false, false) => May::Write,
+                (false, true) => May::Force,
+            },
             can_break: port.can_break,
             attached: port.link() == Link::Open,
         })
