@@ -58,7 +58,7 @@ use self::idempotency::Keys;
 pub use self::network::{Network, NetworkError};
 use self::problem::Problem;
 use self::routes::tokens::TokenView;
-use self::routes::{api_tokens, audit, consoles, definitions, events, ports, sessions, status, tokens};
+use self::routes::{api_tokens, audit, consoles, definitions, events, ports, serial, sessions, status, tokens};
 use crate::audit::Audit;
 use crate::callers::{ApiTokens, Caller, CallerName, Operation, Role};
 use crate::consoles::Consoles;
@@ -66,10 +66,12 @@ use crate::definitions::Definitions;
 use crate::feed::Feed;
 use crate::hook::Calls;
 use crate::ports::Ports;
+use crate::serial::Serial;
 use crate::sessions::Sessions;
 use crate::tokens::Tokens;
 use crate::tunnel::Trust;
 use crate::unix::Socket;
+use crate::websocket::Pings;
 
 /// The most connections to the unix socket at once.
 const MAX_CONNECTIONS: usize = 64;
@@ -100,6 +102,10 @@ pub struct Parts {
     pub definitions: Definitions,
     /// What libvirt's hook has told.
     pub hook: Calls,
+    /// The serial ports of domains.
+    pub serial: Serial,
+    /// How clients of these that vanished are noticed.
+    pub pings: Pings,
     /// Who may call by showing a token.
     pub api_tokens: ApiTokens,
     /// What happens.
@@ -122,6 +128,8 @@ pub struct Api {
     ports: Ports,
     definitions: Definitions,
     hook: Calls,
+    serial: Serial,
+    pings: Pings,
     bearers: ApiTokens,
     feed: Feed,
     audit: Audit,
@@ -146,6 +154,8 @@ impl Api {
             ports,
             definitions,
             hook,
+            serial,
+            pings,
             api_tokens,
             feed,
             audit,
@@ -163,6 +173,8 @@ impl Api {
             ports,
             definitions,
             hook,
+            serial,
+            pings,
             bearers: api_tokens,
             feed,
             audit,
@@ -186,6 +198,9 @@ impl Api {
             .routes(guarded(Operation::ListPorts, routes!(ports::list)))
             .routes(guarded(Operation::AllocatePorts, routes!(ports::allocate)))
             .routes(guarded(Operation::AllocatePorts, routes!(ports::release)))
+            .routes(guarded(Operation::ReadSerial, routes!(serial::show)))
+            .routes(guarded(Operation::ReadSerial, routes!(serial::output)))
+            .routes(guarded(Operation::AttachSerial, routes!(serial::attach)))
             .routes(guarded(Operation::MintToken, routes!(tokens::mint)))
             .routes(guarded(Operation::ListTokens, routes!(tokens::list)))
             .routes(guarded(Operation::RevokeToken, routes!(tokens::revoke_all_of)))

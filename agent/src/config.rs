@@ -7,7 +7,7 @@ use porthole_shared::names::{NodeId, NodeName};
 use porthole_shared::telemetry;
 use serde::Deserialize;
 
-use crate::{admin, api, audit, consoles, hook, hypervisor, ports, sessions, tokens, tunnel};
+use crate::{admin, api, audit, consoles, hook, hypervisor, ports, serial, sessions, tokens, tunnel};
 
 /// `agent.toml`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -41,6 +41,9 @@ pub struct Config {
     /// How long sessions last.
     #[serde(default)]
     pub sessions: sessions::Config,
+    /// How much of serial ports is kept.
+    #[serde(default)]
+    pub serial: serial::Config,
     /// What is remembered of who did what.
     #[serde(default)]
     pub audit: audit::Config,
@@ -110,6 +113,7 @@ impl Config {
             .or_else(|| self.api.problem(&self.tunnel))
             .or_else(|| self.hook.problem())
             .or_else(|| self.audit.problem())
+            .or_else(|| self.serial.problem())
             .or_else(|| {
                 let relative = [&self.node.state_dir, &self.api.socket].into_iter().find(|path| path.is_relative());
                 relative.map(|path| format!("{} is a relative path; write it from `/` on", path.display()))
@@ -145,6 +149,7 @@ mod tests {
         assert_eq!(sample.tokens, smallest.tokens);
         assert_eq!(sample.sessions, smallest.sessions);
         assert_eq!(sample.audit, smallest.audit);
+        assert_eq!(sample.serial, smallest.serial);
         assert_eq!(sample.libvirt, smallest.libvirt);
         assert_eq!(sample.ports, smallest.ports);
         assert_eq!(sample.consoles, smallest.consoles);
@@ -200,6 +205,8 @@ mod tests {
             ("[urls]\nrdp = \"https://consoles.example.org/\"", "unknown field"),
             ("[ports]\nserial = \"20000:10000\"", "reversed"),
             ("[ports]\nserial = \"10000:20001\"", "overlap"),
+            ("[serial]\nlast_kib = 1", "[serial] last_kib is 1"),
+            ("[serial]\nmax_mib = 0", "[serial] max_mib is 0"),
             ("[audit]\nmax_mib = 0", "[audit] max_mib is 0"),
             ("[audit]\nretention = \"0s\"", "[audit] retention"),
             ("[tokens]\npolicy = \"twice\"", "twice"),

@@ -13,6 +13,7 @@ mod endpoint;
 mod error;
 mod external;
 pub mod open;
+mod serial;
 mod xml;
 
 use std::fmt;
@@ -29,6 +30,7 @@ pub use self::endpoint::Endpoint;
 use self::endpoint::endpoint;
 pub use self::error::{FindError, ListError, ResolveError};
 pub use self::external::{External, ExternalConsole, Networks};
+pub use self::serial::{Backend, SerialPort, SerialPorts};
 use self::xml::Graphics;
 use crate::hypervisor::{
     self, DescribeError, DomainDescription, DomainState, DomainSummary, Hypervisor, LibvirtUri, NameOrUuid,
@@ -232,6 +234,25 @@ impl Consoles {
         }
     }
 
+    /// The serial ports of a domain that runs, and its name.
+    pub async fn serial_ports(&self, uuid: ConsoleUuid) -> Result<(ConsoleName, SerialPorts), ResolveError> {
+        let (state, name, ports) = self.serial_devices(uuid).await?;
+        if state.is_active() { Ok((name, ports)) } else { Err(ResolveError::NotRunning { state }) }
+    }
+
+    /// The same of any domain: of one that does not run, as it is defined.
+    pub async fn serial_devices(
+        &self,
+        uuid: ConsoleUuid,
+    ) -> Result<(DomainState, ConsoleName, SerialPorts), ResolveError> {
+        let domain = self.0.hypervisor.describe(uuid).await.map_err(|error| match error {
+            DescribeError::NoSuchDomain => ResolveError::NoSuchOwner,
+            DescribeError::TooLarge { .. } | DescribeError::Call(_) => ResolveError::Describe(error),
+        })?;
+        let ports = serial::read(&domain.live_xml).map_err(ResolveError::Xml)?;
+        Ok((domain.state, domain.name, ports))
+    }
+
     async fn look_into(&self, uuid: ConsoleUuid, wanted: &str) -> Result<Owner, FindError> {
         let wanted = || wanted.to_owned();
         self.describe(uuid).await.map_err(|error| match error {
@@ -244,7 +265,14 @@ impl Consoles {
     async fn describe(&self, uuid: ConsoleUuid) -> Result<Owner, LookError> {
         let DomainDescription { uuid, name, state, live_xml } = self.0.hypervisor.describe(uuid).await?;
         let graphics = xml::graphics(&live_xml)?;
-        let kinds = kinds(&graphics);
+        let mut kinds = kinds(&graphics);
+        let ports = serial::read(&live_xml)?.ports;
+        kinds.extend(
+            (0..)
+                .zip(&ports)
+                .filter(|(_, port)| port.backend.is_console())
+                .map(|(index, _)| Kind { kind: ConsoleKind::Serial, index }),
+        );
         let is_local = self.0.hypervisor.is_local();
         let reach = |device: &Graphics| {
             if is_local { Ok(()) } else { endpoint(device, self.0.libvirt_host.as_deref()).map(drop) }

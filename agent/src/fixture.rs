@@ -6,6 +6,7 @@ use std::sync::Arc;
 use porthole_shared::binding::BindingSecret;
 use porthole_shared::clock::{ManualClock, UnixTime};
 use porthole_shared::config::Duration;
+use porthole_shared::lifecycle::Shutdown;
 use porthole_shared::names::{EdgeInstance, EdgeName, NodeId};
 use porthole_shared::reason::Reason;
 use porthole_shared::token::Token;
@@ -17,6 +18,7 @@ use tokio_util::task::TaskTracker;
 use crate::audit::{self, Audit};
 use crate::consoles::Consoles;
 use crate::hypervisor::Hypervisor;
+use crate::serial::{self, Serial};
 use crate::sessions::{self, Connection, Lengths, Sessions};
 use crate::store::Store;
 use crate::tokens::{self, MintRequest, Minted, Parts, Policy, Redeemed, RightsWanted, SigningKeys, Tokens};
@@ -89,6 +91,11 @@ impl Fixture {
             tasks: tasks.clone(),
         });
         Self { dir, clock, store, consoles, tokens, sessions: Sessions::new(config), audit, tasks }
+    }
+
+    pub(crate) fn serial(&self) -> Serial {
+        let (config, clock) = (serial::Config::default(), Arc::new(self.clock.clone()));
+        Serial::new(&config, self.dir.path(), self.consoles.clone(), clock, Shutdown::default())
     }
 
     pub(crate) async fn mint(&self, policy: Policy) -> Minted {

@@ -20,6 +20,7 @@
 mod calls;
 mod command;
 mod config;
+mod console;
 mod definition;
 mod dispatch;
 mod domain;
@@ -45,7 +46,7 @@ pub use command::Command;
 pub use config::{Config, InvalidUri, LibvirtUri};
 pub use definition::{Definition, DefinitionError, RedefineError};
 pub use domain::{DomainDescription, DomainState, DomainSummary, NameOrUuid};
-pub use error::{CallError, DescribeError, FindError, LibvirtError, ListError, OpenGraphicsError};
+pub use error::{CallError, DescribeError, FindError, LibvirtError, ListError, OpenConsoleError, OpenGraphicsError};
 pub use event::{DomainEvent, DomainEventKind, Event, Events, StartCause, StopCause};
 
 use machinery::Machinery;
@@ -222,6 +223,18 @@ impl Hypervisor {
             return Err(OpenGraphicsError::Migrating);
         }
         opened
+    }
+
+    /// A connection to a text console of the domain that only libvirt reaches (a pseudo terminal), as a stream socket in
+    /// blocking mode. Only one can have it: `force` throws whoever else has it out. It ends when libvirtd does.
+    pub async fn open_console(
+        &self,
+        uuid: ConsoleUuid,
+        device: Option<String>,
+        force: bool,
+    ) -> Result<OwnedFd, OpenConsoleError> {
+        let commands = self.commands.as_ref().ok_or(OpenConsoleError::NoSuchDomain)?;
+        self.ask(commands, |reply| Command::OpenConsole { uuid, device, force, reply }).await
     }
 
     /// Whether the domain is on its way to another host, or from one. Answers within a tenth of the deadline; no answer

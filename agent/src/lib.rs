@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  api (unix socket, TLS)  tunnel (mutual TLS, edges only)  hook (unix socket, libvirt)
-//!        │                     │  └── websocket: frames ◄─► console   │
+//!        │                     │  └── websocket: frames ◄─► console, or serial: frames ◄─► port
 //!        ▼                     ▼
 //!  consoles · tokens · sessions · ports     what may be done, and what is going on
 //!        │                     │
@@ -34,6 +34,7 @@ pub mod ports;
 pub mod reconcile;
 pub mod reload;
 pub mod rfb;
+pub mod serial;
 pub mod sessions;
 pub mod store;
 mod tcp;

@@ -21,6 +21,7 @@ use porthole_agent::hypervisor::Hypervisor;
 use porthole_agent::ports::Ports;
 use porthole_agent::reconcile;
 use porthole_agent::reload::{self, Running};
+use porthole_agent::serial::{self, Serial};
 use porthole_agent::sessions::{self, Sessions};
 use porthole_agent::store::{self, Store};
 use porthole_agent::tokens::{Parts, SigningKeys, Tokens};
@@ -83,6 +84,9 @@ async fn run(config: Config, file: Followed<Config>, logs: Logs) -> anyhow::Resu
     let reconcile = reconcile::follow(ports.clone(), hypervisor.clone(), hypervisor.events(), shutdown.clone());
     let definitions = Definitions::new(hypervisor.clone(), ports.clone(), config.consoles);
     let consoles = Consoles::new(hypervisor.clone(), config.external, &config.libvirt.uri);
+    let state_dir = &config.node.state_dir;
+    let serial = Serial::new(&config.serial, state_dir, consoles.clone(), Arc::clone(&clock), shutdown.clone());
+    drop(tokio::spawn(serial::follow(serial.clone(), hypervisor.events(), shutdown.clone())));
     let tokens = Tokens::new(Parts {
         node: id.clone(),
         config: config.tokens,
@@ -107,6 +111,7 @@ async fn run(config: Config, file: Followed<Config>, logs: Logs) -> anyhow::Resu
         tokens: tokens.clone(),
         sessions: sessions.clone(),
         audit: audit.clone(),
+        serial: serial.clone(),
         pings,
     };
     tracing::info!(%node, %id, version = env!("CARGO_PKG_VERSION"), tunnel = ?tunnel.addresses()?,
@@ -161,6 +166,8 @@ async fn run(config: Config, file: Followed<Config>, logs: Logs) -> anyhow::Resu
         ports,
         definitions,
         hook: calls,
+        serial,
+        pings,
         api_tokens: ApiTokens::new(store.clone(), Arc::clone(&clock)),
         feed: sessions.feed().clone(),
         audit: audit.clone(),

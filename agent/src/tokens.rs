@@ -137,6 +137,11 @@ impl Examined {
         self.record.state.policy == Policy::Bound
     }
 
+    /// What its user may do.
+    pub const fn rights(&self) -> Rights {
+        self.record.rights
+    }
+
     /// What a page may know before it connects.
     pub fn inspection(&self) -> Inspection {
         Inspection {
@@ -145,6 +150,8 @@ impl Examined {
             redeem_by: self.record.state.redeem_by,
             expires: self.record.state.expires,
             read_only: self.record.rights.read_only,
+            force: self.record.rights.force,
+            writer: None,
         }
     }
 }

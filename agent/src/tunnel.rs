@@ -43,6 +43,7 @@ pub use self::trust::Trust;
 use crate::audit::Audit;
 use crate::consoles::Consoles;
 use crate::metrics::instruments;
+use crate::serial::Serial;
 use crate::sessions::Sessions;
 use crate::tcp;
 use crate::throttle::Throttle;
@@ -60,6 +61,8 @@ pub struct Services {
     pub sessions: Sessions,
     /// Who is told of refusals.
     pub audit: Audit,
+    /// The serial ports of domains.
+    pub serial: Serial,
     /// How clients that vanished are noticed.
     pub pings: Pings,
 }

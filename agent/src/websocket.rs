@@ -29,6 +29,8 @@ use tokio_tungstenite::tungstenite::error::{Error, ProtocolError};
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
 pub use inbound::Inbound;
+pub(crate) use liveness::Liveness;
+pub(crate) use relay::close;
 pub use relay::{Meter, Relay};
 
 use crate::sessions;
@@ -76,7 +78,7 @@ where
 }
 
 /// What a failure of the client's socket says about the session's end.
-fn end_of(error: &Error) -> Reason {
+pub(crate) fn end_of(error: &Error) -> Reason {
     match error {
         Error::Capacity(_) => Reason::MessageTooBig,
         // Only text has to be UTF-8.

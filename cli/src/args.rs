@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use porthole_shared::config::Duration;
 
 use crate::commands::url;
-use crate::commands::{api_tokens, audit, consoles, hook, keys, ports, sessions, tokens};
+use crate::commands::{api_tokens, audit, console, consoles, hook, keys, log, ports, sessions, tokens};
 use crate::pki;
 
 const LONG_ABOUT: &str = "Consoles of libvirt virtual machines in a browser: the operator's commands.\n\n\
@@ -98,6 +98,10 @@ pub(crate) enum Command {
     Consoles(consoles::Arguments),
     /// Make a link to a console; prints the URL alone
     Url(url::Request),
+    /// Attach this terminal to a guest's serial port
+    Console(console::Arguments),
+    /// Show what a guest said on a serial port
+    Log(log::Arguments),
     /// List live sessions, or end some
     Sessions(sessions::Arguments),
     /// List links, or withdraw some

@@ -20,6 +20,7 @@ use tokio::time::timeout;
 
 pub(crate) mod api;
 mod place;
+mod socket;
 mod wording;
 
 use api::Problem;
@@ -154,6 +155,11 @@ impl Agent {
         let parsed = T::deserialize(&whole)
             .map_err(|error| ClientError::Nonsense { request: format!("GET {path}"), why: error.to_string() })?;
         Ok(Answer { json: whole, parsed })
+    }
+
+    /// Asks for something that is no JSON.
+    pub(crate) fn bytes(&self, path: &str) -> Result<Bytes, ClientError> {
+        self.call(&Method::GET, path, Bytes::new())
     }
 
     /// Has something made.

@@ -13,10 +13,13 @@ use crate::pki;
 
 pub(crate) mod api_tokens;
 pub(crate) mod audit;
+pub(crate) mod console;
 pub(crate) mod consoles;
 pub(crate) mod hook;
 pub(crate) mod keys;
+pub(crate) mod log;
 pub(crate) mod ports;
+mod serial;
 pub(crate) mod sessions;
 mod status;
 pub(crate) mod tokens;
@@ -28,6 +31,8 @@ pub(crate) fn run(line: CommandLine, output: Output) -> Result<(), Failure> {
     let agent = || Ok::<_, Failure>(Agent::at(Place::of(socket, &network)?, timeout.get())?);
     match line.command {
         Command::Consoles(arguments) => consoles::run(arguments, agent, output),
+        Command::Console(arguments) => console::run(&arguments, &agent()?),
+        Command::Log(arguments) => log::run(&arguments, &agent()?, output),
         Command::Url(request) => url::run(&request, &agent()?, output),
         Command::Sessions(arguments) => sessions::run(&arguments, &agent()?, output),
         Command::Tokens(arguments) => tokens::run(&arguments, &agent()?, output),

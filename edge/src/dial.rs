@@ -16,6 +16,7 @@ use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HOST, HeaderValue};
 use http::{Method, Request, StatusCode};
 use http_body_util::Full;
+use porthole_shared::binding::Subprotocol;
 use porthole_shared::lifecycle::{Shutdown, chain};
 use porthole_shared::names::EdgeInstance;
 use porthole_shared::reason::Reason;
@@ -86,8 +87,8 @@ pub struct AgentConsole {
     pub leg: Leg,
     /// What was read behind the answer's head.
     pub early: Bytes,
-    /// The subprotocol `binary` was chosen (else none).
-    pub binary: bool,
+    /// The subprotocol that was chosen.
+    pub subprotocol: Option<Subprotocol>,
 }
 
 /// An agent gave nothing of use.
@@ -224,9 +225,9 @@ impl Dialer {
             if head.status() != StatusCode::SWITCHING_PROTOCOLS {
                 return Err(refused(&head));
             }
-            let binary = answer::upgraded(&head, request)?;
+            let subprotocol = answer::upgraded(&head, request)?;
             let (stream, early) = exchange.into_upgraded().await?;
-            Ok(AgentConsole { leg: Leg::from(stream), early, binary })
+            Ok(AgentConsole { leg: Leg::from(stream), early, subprotocol })
         })
         .await
     }

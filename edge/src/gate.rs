@@ -40,7 +40,7 @@ pub fn console(
     let token = source::of_request(&head.uri, &head.headers)?;
     let (token, origin) = admission::candidate(&token)?;
     let presented = Presented { token, binding: offered.binding, client };
-    Ok(Candidate::new(origin, ConsoleRequest { presented, key, binary: offered.binary }))
+    Ok(Candidate::new(origin, ConsoleRequest { presented, key, binary: offered.binary, serial: offered.serial }))
 }
 
 /// The body of `POST /api/console`. Fields that we do not know are passed over.

@@ -17,6 +17,32 @@ pub const SUBPROTOCOL_PREFIX: &str = "porthole.bind.";
 /// The subprotocol that Nova, noVNC and spice-html5 use for frames of plain bytes.
 pub const BINARY_SUBPROTOCOL: &str = "binary";
 
+/// The subprotocol of serial consoles that has control messages beside the bytes. Where a client offers both, this one
+/// is chosen, if the console is a serial port.
+pub const SERIAL_SUBPROTOCOL: &str = "porthole.serial.v1";
+
+/// A subprotocol that an agent may choose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Subprotocol {
+    /// Frames of plain bytes.
+    Binary,
+    /// Bytes, and control messages as text.
+    SerialV1,
+}
+
+impl Subprotocol {
+    /// All, for tables and parsers.
+    pub const ALL: [Self; 2] = [Self::Binary, Self::SerialV1];
+
+    /// As in `Sec-WebSocket-Protocol`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Binary => BINARY_SUBPROTOCOL,
+            Self::SerialV1 => SERIAL_SUBPROTOCOL,
+        }
+    }
+}
+
 /// A client's 256-bit secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BindingSecret(Secret<[u8; 32]>);
@@ -71,6 +97,8 @@ impl BindingSecret {
 pub struct OfferedProtocols {
     /// `binary` is among them: it will be chosen. Otherwise none is.
     pub binary: bool,
+    /// `porthole.serial.v1` is among them: it is chosen for a serial port.
+    pub serial: bool,
     /// The binding secret, if one was offered.
     pub binding: Option<BindingSecret>,
 }
@@ -84,6 +112,8 @@ impl OfferedProtocols {
         for name in values.into_iter().flat_map(|value| value.split(',')).map(str::trim) {
             if name == BINARY_SUBPROTOCOL {
                 offered.binary = true;
+            } else if name == SERIAL_SUBPROTOCOL {
+                offered.serial = true;
             } else if let Some(text) = name.strip_prefix(SUBPROTOCOL_PREFIX) {
                 let binding = BindingSecret::parse(text)?;
                 if offered.binding.replace(binding.clone()).is_some_and(|earlier| earlier != binding) {
@@ -107,6 +137,20 @@ mod tests {
         }
         for list in [vec![], vec![""], vec!["base64"], vec!["binary2"]] {
             assert!(!OfferedProtocols::parse(list.iter().copied()).unwrap().binary, "{list:?}");
+        }
+    }
+
+    #[test]
+    fn the_serial_subprotocol_is_found_beside_others() {
+        let offered = OfferedProtocols::parse(["porthole.serial.v1, binary"]).unwrap();
+        assert!(offered.serial && offered.binary);
+        assert!(!OfferedProtocols::parse(["porthole.serial.v2"]).unwrap().serial);
+        for subprotocol in Subprotocol::ALL {
+            let offered = OfferedProtocols::parse([subprotocol.as_str()]).unwrap();
+            assert_eq!(
+                (offered.binary, offered.serial),
+                (subprotocol == Subprotocol::Binary, subprotocol == Subprotocol::SerialV1)
+            );
         }
     }
 

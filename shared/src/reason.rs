@@ -99,6 +99,7 @@ reasons! {
     Migrated         "migrated"          409 4412 "The guest moved to another host." "Ask for a new link."
     Killed           "killed"            403 4413 "The operator ended this session." "Ask the operator."
     Superseded       "superseded"        409 4414 "The console was opened again elsewhere, and that connection took over." "Go to the other window, or reconnect here."
+    TakenOver        "taken_over"        409 4418 "Somebody else took this console over." "Ask them, or for a link that may take over; or watch."
     LimitReached     "limit_reached"     401 4415 "The session reached its longest duration." "Ask for a new link."
     Idle             "idle"              401 4417 "The session ended because nobody used it." "Ask for a new link."
     AgentStopping    "agent_stopping"    503 1012 "The host's console service is restarting." "Reconnect in a moment."
@@ -149,6 +150,7 @@ impl Reason {
             | Self::AgentInvalid
             | Self::Internal
             | Self::Superseded
+            | Self::TakenOver
             | Self::ClientClosed
             | Self::ProtocolError
             | Self::TextFrame

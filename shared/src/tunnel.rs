@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::binding::{BINARY_SUBPROTOCOL, BindingSecret};
 use crate::clock::UnixTime;
-use crate::names::{ConsoleKind, ConsoleName, EdgeInstance};
+use crate::names::{ConsoleKind, ConsoleName, EdgeInstance, Requestor};
 use crate::token::Token;
 
 /// `GET`, an upgrade: redeem and connect.
@@ -48,6 +48,10 @@ const CLIENT_ADDRESS: HeaderName = HeaderName::from_static("porthole-client-addr
 const CLIENT_TLS: HeaderName = HeaderName::from_static("porthole-client-tls");
 /// Which run of the edge this is.
 const EDGE_INSTANCE: HeaderName = HeaderName::from_static("porthole-edge-instance");
+
+/// The client offered `porthole.serial.v1`. A field of its own, because a reader of an earlier release knows one
+/// subprotocol only.
+const SERIAL: HeaderName = HeaderName::from_static("porthole-serial");
 
 /// The largest JSON body either side reads, in bytes.
 pub const MAX_BODY_BYTES: usize = 64 * 1024;
@@ -130,6 +134,8 @@ pub struct ConsoleRequest {
     pub key: WebSocketKey,
     /// The client offered the subprotocol `binary`.
     pub binary: bool,
+    /// The client offered the subprotocol `porthole.serial.v1`.
+    pub serial: bool,
 }
 
 /// A request is not of this protocol.
@@ -180,6 +186,9 @@ impl ConsoleRequest {
         if self.binary {
             headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(BINARY_SUBPROTOCOL));
         }
+        if self.serial {
+            headers.insert(SERIAL, HeaderValue::from_static("v1"));
+        }
     }
 
     /// Reads what [`Self::write`] wrote.
@@ -192,7 +201,9 @@ impl ConsoleRequest {
             (value == BINARY_SUBPROTOCOL).then_some(())
         })?
         .is_some();
-        Ok(Self { presented, key, binary })
+        // Another version is one that this release does not choose.
+        let serial = optional(headers, &SERIAL, "porthole-serial", |value| Some(value == "v1"))?.unwrap_or(false);
+        Ok(Self { presented, key, binary, serial })
     }
 }
 
@@ -210,6 +221,23 @@ pub struct Inspection {
     /// Whether its user may only watch.
     #[serde(default)]
     pub read_only: bool,
+    /// Whether its user may take over from somebody else.
+    #[serde(default)]
+    pub force: bool,
+    /// Who writes to it now, where one may at a time and that is not this token's user.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub writer: Option<Writer>,
+}
+
+/// Who writes to a serial port.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Writer {
+    /// For whom its link was made, or which caller of the API it is.
+    pub who: Option<Requestor>,
+    /// The address of its client; none on the host itself.
+    pub client: Option<SocketAddr>,
+    /// Since when it writes.
+    pub since: UnixTime,
 }
 
 /// The body of `/tunnel/v1/drain`.
@@ -268,6 +296,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn request(binding: bool, binary: bool, tls: Option<ClientTls>) -> ConsoleRequest {
+        let serial = binding != binary;
         ConsoleRequest {
             presented: Presented {
                 token: Token::parse("aa.bb.cc").unwrap(),
@@ -280,6 +309,7 @@ mod tests {
             },
             key: WebSocketKey::parse("dGhlIHNhbXBsZSBub25jZQ==").unwrap(),
             binary,
+            serial,
         }
     }
 

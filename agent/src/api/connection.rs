@@ -49,6 +49,7 @@ where
             .max_buf_size(MAX_BUFFER)
             .max_headers(MAX_FIELDS)
             .serve_connection(TokioIo::new(Impatient::new(stream, WRITE_PATIENCE)), answering)
+            .with_upgrades()
     );
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,

@@ -221,9 +221,7 @@ impl From<MintError> for Problem {
             MintError::Find(error) => error.into(),
             MintError::NotRunning { .. } => Self::reason(Reason::NotRunning, error.to_string()),
             MintError::Migrating { .. } => Self::reason(Reason::Migrating, error.to_string()),
-            MintError::NoSuchKind { .. } | MintError::SerialOfDomain { .. } => {
-                Self::reason(Reason::NoSuchKind, error.to_string())
-            }
+            MintError::NoSuchKind { .. } => Self::reason(Reason::NoSuchKind, error.to_string()),
             MintError::NoUrl { .. } => Self::new(StatusCode::CONFLICT, "no_base_url", error.to_string()),
             MintError::Length { .. }
             | MintError::Grace { .. }

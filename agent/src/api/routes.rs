@@ -10,6 +10,7 @@ pub(super) mod definitions;
 pub(super) mod events;
 pub(super) mod ports;
 mod selection;
+pub(super) mod serial;
 pub(super) mod sessions;
 pub(super) mod status;
 pub(super) mod tokens;

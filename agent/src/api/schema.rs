@@ -2,8 +2,7 @@
 //! tables that the parsers use.
 
 use porthole_shared::names::{ConsoleKind, ConsoleSource};
-use utoipa::openapi::schema::SchemaType;
-use utoipa::openapi::schema::{Array, ArrayBuilder};
+use utoipa::openapi::schema::{Array, ArrayBuilder, OneOfBuilder, Schema, SchemaType};
 use utoipa::openapi::{KnownFormat, Object, ObjectBuilder, SchemaFormat, Type};
 
 use crate::audit::Kind;
@@ -35,6 +34,12 @@ pub(super) fn asked_kind() -> Object {
     all.sort_unstable();
     all.dedup();
     or_null(words(all))
+}
+
+/// Which console of a kind is asked for.
+pub(super) fn asked_index() -> Schema {
+    let number = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0)).maximum(Some(255)).build();
+    Schema::OneOf(OneOfBuilder::new().item(number).item(words(["any"])).build())
 }
 
 /// Where a console's owner is defined.

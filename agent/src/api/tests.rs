@@ -97,6 +97,8 @@ fn api(fixture: &Fixture) -> Api {
         hook: Calls::default(),
         definitions: Definitions::new(Hypervisor::none(), ports.clone(), porthole_domain::Host::default()),
         ports,
+        serial: fixture.serial(),
+        pings: Pings::from(&crate::sessions::Config::default()),
         api_tokens: ApiTokens::new(fixture.store.clone(), Arc::clone(&clock)),
         feed: fixture.sessions.feed().clone(),
         audit: fixture.audit.clone(),

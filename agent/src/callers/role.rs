@@ -91,6 +91,10 @@ pub enum Operation {
     ShowDefinition,
     /// Write consoles into domains' definitions, or XML for whoever writes it there.
     DefineConsoles,
+    /// See who is on a serial port, and what it said.
+    ReadSerial,
+    /// Attach to a serial port.
+    AttachSerial,
     /// Make a token.
     MintToken,
     /// See tokens.
@@ -117,7 +121,7 @@ pub enum Operation {
 
 impl Operation {
     /// All, for tests and tables.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 21] = [
         Self::ShowStatus,
         Self::ReadDescription,
         Self::ListConsoles,
@@ -126,6 +130,8 @@ impl Operation {
         Self::AllocatePorts,
         Self::ShowDefinition,
         Self::DefineConsoles,
+        Self::ReadSerial,
+        Self::AttachSerial,
         Self::MintToken,
         Self::ListTokens,
         Self::RevokeToken,
@@ -152,6 +158,8 @@ impl Operation {
             | Self::DefineConsoles
             | Self::ListPorts
             | Self::AllocatePorts
+            | Self::ReadSerial
+            | Self::AttachSerial
             | Self::ReadAudit => [All, All, Nothing],
             Self::RotateSigningKeys | Self::ListApiTokens | Self::CreateApiToken | Self::RevokeApiToken => {
                 [All, Nothing, Nothing]
@@ -176,6 +184,8 @@ impl Operation {
             Self::AllocatePorts => "get or release ports",
             Self::ShowDefinition => "see what consoles are defined to be",
             Self::DefineConsoles => "write consoles into domains' XML",
+            Self::ReadSerial => "read serial ports",
+            Self::AttachSerial => "attach to serial ports",
             Self::MintToken => "make tokens",
             Self::ListTokens => "list tokens",
             Self::RevokeToken => "withdraw tokens",
@@ -205,6 +215,8 @@ mod tests {
         AllocatePorts         all  all   -
         ShowDefinition        all  all   -
         DefineConsoles        all  all   -
+        ReadSerial            all  all   -
+        AttachSerial          all  all   -
         MintToken             all  all   all
         ListTokens            all  all   own
         RevokeToken           all  all   own

@@ -106,16 +106,10 @@ async fn reach(hypervisor: &Hypervisor, endpoint: Endpoint, deadline: Instant) -
     match endpoint {
         Endpoint::GraphicsFd { uuid, position } => {
             let socket = hypervisor.open_graphics(uuid, position).await?;
-            adopt(socket).map_err(OpenError::Descriptor)
+            ConsoleStream::adopt(socket).map_err(OpenError::Descriptor)
         }
         Endpoint::Tcp { address, within } => connect(&address, &within, deadline).await,
     }
-}
-
-fn adopt(socket: OwnedFd) -> io::Result<ConsoleStream> {
-    let stream = StdUnixStream::from(socket);
-    stream.set_nonblocking(true)?;
-    UnixStream::from_std(stream).map(ConsoleStream::Unix)
 }
 
 async fn connect(address: &HostPort, within: &Networks, deadline: Instant) -> Result<ConsoleStream, OpenError> {
@@ -142,6 +136,15 @@ async fn connect(address: &HostPort, within: &Networks, deadline: Instant) -> Re
 fn list(addresses: &[SocketAddr]) -> String {
     let texts: Vec<String> = addresses.iter().map(|address| address.ip().to_string()).collect();
     if texts.is_empty() { "nothing".to_owned() } else { texts.join(", ") }
+}
+
+impl ConsoleStream {
+    /// A socket that libvirt handed out.
+    pub(crate) fn adopt(socket: OwnedFd) -> io::Result<Self> {
+        let stream = StdUnixStream::from(socket);
+        stream.set_nonblocking(true)?;
+        UnixStream::from_std(stream).map(Self::Unix)
+    }
 }
 
 impl AsyncRead for ConsoleStream {

@@ -53,6 +53,7 @@ fn libvirt(domains: Result<Vec<Domain>, CallError>) -> Hypervisor {
                     drop(reply.send(found));
                 }
                 other @ (Command::OpenGraphics { .. }
+                | Command::OpenConsole { .. }
                 | Command::Definition { .. }
                 | Command::Redefine { .. }
                 | Command::IsMigrating { .. }) => {

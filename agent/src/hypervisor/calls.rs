@@ -13,9 +13,10 @@ use virt::domain::Domain;
 use virt::error::Error;
 
 use super::command::Command;
+use super::console::{self, OpenFailure};
 use super::definition::{Definition, DefinitionError, RedefineError};
 use super::domain::{DomainDescription, DomainState, DomainSummary, NameOrUuid, console_name};
-use super::error::{CallError, DescribeError, FindError, LibvirtError, ListError, OpenGraphicsError};
+use super::error::{CallError, DescribeError, FindError, LibvirtError, ListError, OpenConsoleError, OpenGraphicsError};
 use super::link::{Lease, Link};
 use super::{MAX_XML_BYTES, ffi};
 
@@ -37,6 +38,12 @@ pub(super) fn answer(link: &Arc<Link>, command: Command) {
             let opened = lease(link)
                 .map_err(OpenGraphicsError::from)
                 .and_then(|lease| open_graphics(lease.connection(), uuid, index));
+            drop(reply.send(opened));
+        }
+        Command::OpenConsole { uuid, device, force, reply } => {
+            let opened = lease(link)
+                .map_err(OpenConsoleError::from)
+                .and_then(|lease| open_console(lease.connection(), uuid, device.as_deref(), force));
             drop(reply.send(opened));
         }
         Command::IsMigrating { uuid, reply } => {
@@ -194,6 +201,25 @@ fn check_free(libvirt: &Connect, domain: &Domain, index: u8) -> Result<(), OpenG
             _ => Err(open_error(libvirt, &error, index)),
         },
     }
+}
+
+fn open_console(
+    libvirt: &Connect,
+    uuid: ConsoleUuid,
+    device: Option<&str>,
+    force: bool,
+) -> Result<OwnedFd, OpenConsoleError> {
+    console::open(libvirt, uuid, device, force).map_err(|failure| match failure {
+        OpenFailure::System(error) => OpenConsoleError::System(error.to_string()),
+        OpenFailure::Libvirt(error) => match code(&error) {
+            virt_sys::VIR_ERR_NO_DOMAIN => OpenConsoleError::NoSuchDomain,
+            virt_sys::VIR_ERR_OPERATION_INVALID => OpenConsoleError::NotRunning,
+            // The only thing that this call fails at by this number.
+            virt_sys::VIR_ERR_OPERATION_FAILED => OpenConsoleError::InUse,
+            virt_sys::VIR_ERR_NO_SUPPORT | virt_sys::VIR_ERR_CONFIG_UNSUPPORTED => OpenConsoleError::Unsupported,
+            _ => call_error(libvirt, &error).into(),
+        },
+    })
 }
 
 fn is_migrating(libvirt: &Connect, uuid: ConsoleUuid) -> Result<bool, CallError> {

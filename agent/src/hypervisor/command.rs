@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 
 use super::definition::{Definition, DefinitionError, RedefineError};
 use super::domain::{DomainDescription, DomainSummary, NameOrUuid};
-use super::error::{CallError, DescribeError, FindError, ListError, OpenGraphicsError};
+use super::error::{CallError, DescribeError, FindError, ListError, OpenConsoleError, OpenGraphicsError};
 
 /// A question to libvirt.
 #[derive(Debug)]
@@ -63,6 +63,17 @@ pub enum Command {
         /// Where the answer goes.
         reply: oneshot::Sender<Result<OwnedFd, OpenGraphicsError>>,
     },
+    /// A connection to one of a domain's text consoles.
+    OpenConsole {
+        /// Which domain.
+        uuid: ConsoleUuid,
+        /// The device's name; the first one, if there is none.
+        device: Option<String>,
+        /// Whoever else has it open is thrown out.
+        force: bool,
+        /// Where the answer goes.
+        reply: oneshot::Sender<Result<OwnedFd, OpenConsoleError>>,
+    },
     /// Whether a migration holds a domain: asked when `OpenGraphics` has no answer.
     IsMigrating {
         /// Which domain.
@@ -82,6 +93,7 @@ impl Command {
             Self::Definition { reply, .. } => reply.is_closed(),
             Self::Redefine { reply, .. } => reply.is_closed(),
             Self::OpenGraphics { reply, .. } => reply.is_closed(),
+            Self::OpenConsole { reply, .. } => reply.is_closed(),
             Self::IsMigrating { reply, .. } => reply.is_closed(),
         }
     }
@@ -96,6 +108,7 @@ impl Command {
             Self::Definition { reply, .. } => drop(reply.send(Err(error.into()))),
             Self::Redefine { reply, .. } => drop(reply.send(Err(error.into()))),
             Self::OpenGraphics { reply, .. } => drop(reply.send(Err(error.into()))),
+            Self::OpenConsole { reply, .. } => drop(reply.send(Err(error.into()))),
             Self::IsMigrating { reply, .. } => drop(reply.send(Err(error))),
         }
     }

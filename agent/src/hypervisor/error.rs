@@ -94,6 +94,43 @@ pub enum OpenGraphicsError {
     Call(#[from] CallError),
 }
 
+/// A text console cannot be opened.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum OpenConsoleError {
+    /// This libvirt has no such domain.
+    #[error("libvirt has no such domain")]
+    NoSuchDomain,
+    /// The domain does not run.
+    #[error("the domain is not running")]
+    NotRunning,
+    /// Somebody has it open, and only one can.
+    #[error("somebody else has this console open through libvirt (`virsh console`, for one)")]
+    InUse,
+    /// This hypervisor driver cannot do it.
+    #[error("libvirt's driver cannot open this console")]
+    Unsupported,
+    /// The system gives no socket or thread.
+    #[error("cannot carry the console's bytes: {0}")]
+    System(String),
+    /// The call failed.
+    #[error("cannot open the domain's console")]
+    Call(#[from] CallError),
+}
+
+impl OpenConsoleError {
+    /// What a client is told.
+    pub const fn reason(&self) -> Reason {
+        match self {
+            Self::NoSuchDomain => Reason::NoSuchConsole,
+            Self::NotRunning => Reason::NotRunning,
+            Self::InUse => Reason::InUse,
+            Self::Unsupported => Reason::Unsupported,
+            Self::System(_) => Reason::Internal,
+            Self::Call(call) => call.reason(),
+        }
+    }
+}
+
 impl CallError {
     /// What a client is told.
     pub const fn reason(&self) -> Reason {

@@ -6,7 +6,8 @@
 //! - `Domain::state` drops the error and answers an unknown state instead;
 //! - `Domain::job_stats` builds a `Vec` over memory of C's allocator (undefined for no parameters, where the pointer is
 //!   null), leaks strings and panics on a parameter of another type than it expects;
-//! - `Domain::open_graphics_fd` answers a bare number that nothing closes.
+//! - `Domain::open_graphics_fd` answers a bare number that nothing closes;
+//! - `Stream` keeps the address of a value that can move, and can panic when it is dropped.
 //!
 //! **Invariant**: no Rust pointer is handed to libvirt for keeping. A callback's opaque value is a number, looked up in
 //! a registry, so a callback that comes late finds nothing instead of freed memory.
@@ -16,7 +17,7 @@ use std::collections::BTreeMap;
 use std::ffi::{CStr, c_int, c_void};
 use std::os::fd::{FromRawFd as _, OwnedFd};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 use std::{mem, ptr, thread};
 
@@ -259,4 +260,173 @@ pub(super) fn open_graphics(domain: &Domain, index: u8) -> Result<OwnedFd, Error
     }
     // SAFETY: libvirt received this descriptor for this call and hands it over; nothing else knows its number.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// A console's bytes, both ways, by way of libvirt. One thread may receive while another sends.
+#[derive(Debug)]
+pub(super) struct Stream {
+    raw: virt_sys::virStreamPtr,
+    number: usize,
+    gate: Arc<Gate>,
+    connection: Connect,
+}
+
+// SAFETY: libvirt locks its streams itself; the pointer is ours until this is dropped.
+unsafe impl Send for Stream {}
+// SAFETY: as above; that different threads receive and send is what libvirt's own `virsh console` does.
+unsafe impl Sync for Stream {}
+
+/// What a stream's threads wait at.
+#[derive(Debug, Default)]
+struct Gate {
+    state: Mutex<Waiting>,
+    changed: Condvar,
+}
+
+/// libvirt's bits (`virStreamEventType`).
+#[derive(Debug, Default)]
+struct Waiting {
+    wanted: c_int,
+    ready: c_int,
+    closed: bool,
+}
+
+impl Gate {
+    fn state(&self) -> MutexGuard<'_, Waiting> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The gates, by the numbers that libvirt was given for them.
+static GATES: Mutex<BTreeMap<usize, Arc<Gate>>> = Mutex::new(BTreeMap::new());
+
+fn gates() -> MutexGuard<'static, BTreeMap<usize, Arc<Gate>>> {
+    GATES.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What libvirt answers to a call that would have to wait.
+const LATER: c_int = -2;
+
+/// What wakes whoever waits, whatever it waits for.
+const ANY_END: c_int = (virt_sys::VIR_STREAM_EVENT_ERROR | virt_sys::VIR_STREAM_EVENT_HANGUP).cast_signed();
+
+/// A stream whose daemon is gone is not always told so: it is looked after now and then.
+const LOOK: Duration = Duration::from_secs(2);
+
+unsafe extern "C" fn on_stream(stream: virt_sys::virStreamPtr, events: c_int, opaque: *mut c_void) {
+    let gate = gates().get(&opaque.addr()).cloned();
+    let Some(gate) = gate else { return };
+    let mut state = gate.state();
+    state.ready |= events;
+    // Told once: whoever waits again says so again.
+    state.wanted &= !events;
+    // SAFETY: libvirt passes a stream that is valid during this call, and calls without its lock.
+    let _failed = unsafe { virt_sys::virStreamEventUpdateCallback(stream, state.wanted) };
+    gate.changed.notify_all();
+}
+
+impl Stream {
+    /// Opens a domain's console: the device of this name, or the first. `force` ends whoever else has it open.
+    pub(super) fn open_console(
+        connection: &Connect,
+        domain: &Domain,
+        device: Option<&CStr>,
+        force: bool,
+    ) -> Result<Self, Error> {
+        // SAFETY: the connection is alive; the stream takes a reference to it.
+        let raw = unsafe { virt_sys::virStreamNew(connection.as_ptr(), virt_sys::VIR_STREAM_NONBLOCK) };
+        if raw.is_null() {
+            return Err(Error::last_error());
+        }
+        let number = NEXT_OBSERVER.fetch_add(1, Ordering::Relaxed);
+        let gate = Arc::new(Gate::default());
+        gates().insert(number, Arc::clone(&gate));
+        // From here on dropping it gives all back.
+        let stream = Self { raw, number, gate, connection: connection.clone() };
+        let flags = if force { virt_sys::VIR_DOMAIN_CONSOLE_FORCE } else { 0 };
+        let device = device.map_or(ptr::null(), CStr::as_ptr);
+        // SAFETY: domain and stream are alive; the name ends with a zero byte, or null stands for the first device.
+        if unsafe { virt_sys::virDomainOpenConsole(domain.as_ptr(), device, stream.raw, flags) } < 0 {
+            return Err(Error::last_error());
+        }
+        // SAFETY: the stream is alive until its callback is taken off. The opaque value is a number that nobody
+        // dereferences, so there is nothing to free.
+        let added = unsafe {
+            virt_sys::virStreamEventAddCallback(
+                stream.raw,
+                0,
+                Some(on_stream),
+                ptr::without_provenance_mut(number),
+                None,
+            )
+        };
+        if added < 0 { Err(Error::last_error()) } else { Ok(stream) }
+    }
+
+    /// Waits for bytes; how many were received, 0 at the end.
+    pub(super) fn receive(&self, buffer: &mut [u8]) -> Result<usize, Error> {
+        loop {
+            // SAFETY: the stream is alive, and the buffer is valid for its length.
+            let received = unsafe { virt_sys::virStreamRecv(self.raw, buffer.as_mut_ptr().cast(), buffer.len()) };
+            match usize::try_from(received) {
+                Ok(length) => return Ok(length),
+                Err(_) if received != LATER => return Err(Error::last_error()),
+                Err(_) if !self.wait(virt_sys::VIR_STREAM_EVENT_READABLE) => return Ok(0),
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// Waits until bytes can be sent; how many were, 0 at the end.
+    pub(super) fn send(&self, bytes: &[u8]) -> Result<usize, Error> {
+        loop {
+            // SAFETY: the stream is alive, and the bytes are valid for their length; libvirt copies them.
+            let sent = unsafe { virt_sys::virStreamSend(self.raw, bytes.as_ptr().cast(), bytes.len()) };
+            match usize::try_from(sent) {
+                Ok(length) => return Ok(length),
+                Err(_) if sent != LATER => return Err(Error::last_error()),
+                Err(_) if !self.wait(virt_sys::VIR_STREAM_EVENT_WRITABLE) => return Ok(0),
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// Whoever waits, now or later, is at the end.
+    pub(super) fn close(&self) {
+        self.gate.state().closed = true;
+        self.gate.changed.notify_all();
+    }
+
+    /// False: it is closed.
+    fn wait(&self, event: u32) -> bool {
+        let event = event.cast_signed();
+        let mut state = self.gate.state();
+        state.ready &= !event;
+        state.wanted |= event;
+        // SAFETY: the stream is alive and has its callback; libvirt calls that without the stream's lock, so that whoever
+        // has the gate's lock may take the stream's.
+        let failed = unsafe { virt_sys::virStreamEventUpdateCallback(self.raw, state.wanted) } < 0;
+        while !failed && !state.closed && state.ready & (event | ANY_END) == 0 {
+            let (next, looked) = self.gate.changed.wait_timeout(state, LOOK).unwrap_or_else(PoisonError::into_inner);
+            state = next;
+            if looked.timed_out() && !self.connection.is_alive().unwrap_or(false) {
+                return false;
+            }
+        }
+        !failed && !state.closed
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        // First, so that a late callback finds nothing.
+        gates().remove(&self.number);
+        // SAFETY: the stream is ours and alive; the first two fail where there is nothing to take off or to end. It is not
+        // used after the last.
+        unsafe {
+            virt_sys::virStreamEventRemoveCallback(self.raw);
+            virt_sys::virStreamAbort(self.raw);
+            virt_sys::virStreamFree(self.raw);
+        }
+    }
 }

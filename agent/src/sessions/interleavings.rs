@@ -63,6 +63,7 @@ fn libvirt(uuid: ConsoleUuid) -> Hypervisor {
                 }
                 Command::IsMigrating { reply, .. } => drop(reply.send(Ok(false))),
                 other @ (Command::Domains { .. }
+                | Command::OpenConsole { .. }
                 | Command::Definition { .. }
                 | Command::Redefine { .. }
                 | Command::OpenGraphics { .. }) => {

@@ -92,14 +92,6 @@ pub enum MintError {
         /// What it has.
         have: Vec<consoles::Kind>,
     },
-    /// Not in this release.
-    #[error("serial consoles of domains are not served by this release; {name} has {}", Kinds(have))]
-    SerialOfDomain {
-        /// The owner.
-        name: ConsoleName,
-        /// What it has.
-        have: Vec<consoles::Kind>,
-    },
     /// SPICE needs more than one use.
     #[error(
         "a SPICE console needs several connections, and a link of policy `once` allows one: use `bound` or `reusable`"
@@ -154,7 +146,7 @@ impl MintError {
             Self::Find(error) => error.reason().code(),
             Self::NotRunning { .. } => Reason::NotRunning.code(),
             Self::Migrating { .. } => Reason::Migrating.code(),
-            Self::NoSuchKind { .. } | Self::SerialOfDomain { .. } => Reason::NoSuchKind.code(),
+            Self::NoSuchKind { .. } => Reason::NoSuchKind.code(),
             Self::NoUrl { .. } => "no_base_url",
             Self::Length { .. } | Self::Grace { .. } | Self::SpiceOnce | Self::SpiceReadOnly | Self::CannotRecord => {
                 Reason::BadRequest.code()
@@ -259,9 +251,6 @@ fn choose(owner: &Owner, kind: Option<ConsoleKind>, index: u8) -> Result<Console
     // First, because an XML of a domain that does not run tells less of it.
     if !owner.state.is_active() {
         return Err(MintError::NotRunning { name: name(), state: owner.state });
-    }
-    if kind == ConsoleKind::Serial && owner.source == ConsoleSource::Libvirt {
-        return Err(MintError::SerialOfDomain { name: name(), have: have() });
     }
     if !owner.kinds.contains(&consoles::Kind { kind, index }) {
         return Err(MintError::NoSuchKind { name: name(), kind, index, have: have() });

@@ -14,9 +14,9 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::upgrade::{OnUpgrade, Parts};
 use hyper_util::rt::TokioIo;
-use porthole_shared::binding::BINARY_SUBPROTOCOL;
+use porthole_shared::binding::Subprotocol;
 use porthole_shared::lifecycle::chain;
-use porthole_shared::names::EdgeName;
+use porthole_shared::names::{ConsoleId, ConsoleKind, ConsoleSource, EdgeName};
 use porthole_shared::reason::Reason;
 use porthole_shared::tunnel::{ClientFacts, ConsoleRequest, Presented, WebSocketKey};
 use serde_json::json;
@@ -29,6 +29,7 @@ use super::listener::Link;
 use super::routes::malformed;
 use crate::audit::{Event, Refusal, Subject};
 use crate::consoles::open::{ConsoleStream, open};
+use crate::serial::{Applicant, Attachment, Protocol, Session};
 use crate::sessions::{Connection, Sessions};
 use crate::throttle::Throttle;
 use crate::tokens::{Examined, Refused};
@@ -62,16 +63,64 @@ pub(super) async fn connect(
         })?;
 
     let upgrade = hyper::upgrade::on(&mut request);
-    drop(server.connections.spawn(carry(Arc::clone(link), upgrade, console, connection)));
-    switching(&wanted.key, wanted.binary)
+    let subprotocol = choose(&wanted, &console);
+    drop(server.connections.spawn(carry(Arc::clone(link), upgrade, console, connection, subprotocol)));
+    switching(&wanted.key, subprotocol)
+}
+
+/// What a session relays to.
+#[derive(Debug)]
+enum Opened {
+    /// A console's own bytes.
+    Stream(ConsoleStream),
+    /// A place on a serial port.
+    Serial(Box<Attachment>),
+}
+
+fn choose(wanted: &ConsoleRequest, opened: &Opened) -> Option<Subprotocol> {
+    match opened {
+        Opened::Serial(_) if wanted.serial => Some(Subprotocol::SerialV1),
+        Opened::Serial(_) | Opened::Stream(_) => wanted.binary.then_some(Subprotocol::Binary),
+    }
+}
+
+/// Whether a console is one of the ports that [`serial`](crate::serial) holds.
+pub(super) const fn is_port(console: &ConsoleId) -> bool {
+    matches!((console.source, console.kind), (ConsoleSource::Libvirt, ConsoleKind::Serial))
+}
+
+/// Who comes to a serial port with this token.
+pub(super) fn applicant(token: &Examined, client: &ClientFacts) -> Applicant {
+    let rights = token.rights();
+    Applicant {
+        who: token.requestor().cloned(),
+        client: Some(client.address),
+        // One that anybody may use is nobody's.
+        token: token.is_bound().then(|| token.id()),
+        read_only: rights.read_only,
+        force: rights.force,
+    }
+}
+
+async fn open_console(
+    server: &Server,
+    token: &Examined,
+    client: &ClientFacts,
+    deadline: Instant,
+) -> Result<Opened, (Reason, String)> {
+    let (services, console) = (&server.services, token.console());
+    if is_port(&console) {
+        let attached = services.serial.attach(&console, applicant(token, client), deadline).await;
+        return attached
+            .map(|attachment| Opened::Serial(Box::new(attachment)))
+            .map_err(|error| (error.reason(), chain(&error)));
+    }
+    let opened = open(&services.consoles, &console, deadline).await;
+    opened.map(Opened::Stream).map_err(|error| (error.reason(), chain(&error)))
 }
 
 /// Uses the token, once its console is open.
-async fn admit(
-    server: &Server,
-    edge: &EdgeName,
-    presented: &Presented,
-) -> Result<(ConsoleStream, Connection), Refused> {
+async fn admit(server: &Server, edge: &EdgeName, presented: &Presented) -> Result<(Opened, Connection), Refused> {
     if server.shutdown.soft.is_cancelled() {
         return Err(Reason::Draining.into());
     }
@@ -85,9 +134,9 @@ async fn admit(
     };
     let place = services.sessions.reserve(&token, client, edge).map_err(|reason| refused(reason, None))?;
     let began = Instant::now();
-    let console = open(&services.consoles, &token.console(), began + OPEN_PATIENCE)
+    let mut console = open_console(server, &token, client, began + OPEN_PATIENCE)
         .await
-        .map_err(|error| refused(error.reason(), Some(chain(&error))))?;
+        .map_err(|(reason, error)| refused(reason, Some(error)))?;
     server.instruments.opened(token.console().kind, began.elapsed());
     // Opening took its time. Nobody uses a token up for a connection that was told to end meanwhile.
     if let Some(reason) = place.told_to_end() {
@@ -101,7 +150,11 @@ async fn admit(
             refused(Reason::Killed, None)
         })?;
     }
-    Ok((console, services.sessions.begin(place, redeemed)))
+    let connection = services.sessions.begin(place, redeemed);
+    if let Opened::Serial(attachment) = &mut console {
+        attachment.confirm();
+    }
+    Ok((console, connection))
 }
 
 /// Each refusal, while the audit counts them: who listens is there at the moment.
@@ -144,21 +197,27 @@ const fn is_ordinary(reason: Reason) -> bool {
     )
 }
 
-fn switching(key: &WebSocketKey, binary: bool) -> Result<Response<Full<Bytes>>, Reason> {
+fn switching(key: &WebSocketKey, subprotocol: Option<Subprotocol>) -> Result<Response<Full<Bytes>>, Reason> {
     let mut response = Response::new(Full::default());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let headers = response.headers_mut();
     headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
     headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
     headers.insert(SEC_WEBSOCKET_ACCEPT, HeaderValue::try_from(key.accept()).map_err(|_| Reason::Internal)?);
-    if binary {
-        headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(BINARY_SUBPROTOCOL));
+    if let Some(subprotocol) = subprotocol {
+        headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(subprotocol.as_str()));
     }
     Ok(response)
 }
 
 /// A session's connection, from its `101` to its end. `link` holds its place.
-async fn carry(link: Arc<Link>, upgrade: OnUpgrade, console: ConsoleStream, connection: Connection) {
+async fn carry(
+    link: Arc<Link>,
+    upgrade: OnUpgrade,
+    console: Opened,
+    connection: Connection,
+    subprotocol: Option<Subprotocol>,
+) {
     let server = &link.server;
     let carrying = async {
         let Some((stream, received)) = switched(upgrade).await else {
@@ -166,20 +225,41 @@ async fn carry(link: Arc<Link>, upgrade: OnUpgrade, console: ConsoleStream, conn
             return;
         };
         let socket = accept(stream, received).await;
-        let inbound = Inbound::new(connection.console().kind, connection.rights().read_only);
-        let mut relay = Relay::new(socket, console, inbound, connection.meter(), server.services.pings);
-        let mut reason = relay.run(connection.ended()).await;
-        if reason == Reason::ConsoleClosed {
-            reason = connection.console_closed().await;
-        }
+        let (meter, pings) = (connection.meter(), server.services.pings);
         // The record is closed first: how long the client takes to say goodbye is its own affair.
-        connection.finish(reason);
-        relay.close(reason).await;
+        match console {
+            Opened::Stream(console) => {
+                let inbound = Inbound::new(connection.console().kind, connection.rights().read_only);
+                let mut relay = Relay::new(socket, console, inbound, meter, pings);
+                let reason = relay.run(connection.ended()).await;
+                let reason = finish(connection, reason).await;
+                relay.close(reason).await;
+            }
+            Opened::Serial(attachment) => {
+                let protocol = match subprotocol {
+                    Some(Subprotocol::SerialV1) => Protocol::V1,
+                    Some(Subprotocol::Binary) | None => Protocol::Plain,
+                };
+                let mut session = Session::new(socket, *attachment, protocol, meter, pings);
+                let reason = session.run(connection.ended()).await;
+                let reason = finish(connection, reason).await;
+                session.close(reason).await;
+            }
+        }
     };
     tokio::select! {
         () = carrying => {}
         () = server.shutdown.hard.cancelled() => {}
     }
+}
+
+/// Closes the record; the reason may be known better than by the relay.
+async fn finish(connection: Connection, mut reason: Reason) -> Reason {
+    if reason == Reason::ConsoleClosed {
+        reason = connection.console_closed().await;
+    }
+    connection.finish(reason);
+    reason
 }
 
 /// The edge's connection itself, and what came behind the request.

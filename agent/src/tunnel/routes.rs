@@ -20,6 +20,7 @@ use tokio::time::timeout;
 
 use super::console::{self, OPEN_PATIENCE};
 use super::listener::Link;
+use crate::consoles::ResolveError;
 
 /// How long a request's body may be under way.
 const BODY_PATIENCE: Duration = Duration::from_secs(5);
@@ -100,9 +101,20 @@ async fn inspect(link: &Link, edge: &EdgeName, request: &Request<Incoming>) -> R
     if console.source == ConsoleSource::Libvirt && services.consoles.hypervisor().is_migrating(console.uuid).await {
         return Err(Reason::Migrating);
     }
-    let looked = timeout(OPEN_PATIENCE, services.consoles.console(&console)).await;
-    looked.map_err(|_elapsed| Reason::Unreachable)?.map_err(|error| error.reason())?;
-    to_json(&examined.inspection())
+    let mut inspection = examined.inspection();
+    let looking = async {
+        if console::is_port(&console) {
+            // Who else writes is no refusal: the page words it, with who that is.
+            let applicant = console::applicant(&examined, &presented.client);
+            inspection.writer = services.serial.look(&console, &applicant).await?;
+            return Ok(());
+        }
+        services.consoles.console(&console).await.map(drop)
+    };
+    let looked: Result<(), ResolveError> =
+        timeout(OPEN_PATIENCE, looking).await.map_err(|_elapsed| Reason::Unreachable)?;
+    looked.map_err(|error| error.reason())?;
+    to_json(&inspection)
 }
 
 async fn drain(link: &Link, edge: &EdgeName, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Reason> {

@@ -36,6 +36,7 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
 use crate::consoles::External;
 use crate::hypervisor::Hypervisor;
+use crate::serial;
 use crate::store::Store;
 use crate::tokens::{MintRequest, Parts, Policy, RightsWanted, SigningKeys, Urls};
 
@@ -128,7 +129,9 @@ impl Agent {
         });
         let sessions = Sessions::new(&crate::sessions::Config::default());
         let pings = Pings::from(&crate::sessions::Config::default());
-        let services = Services { consoles, tokens, sessions, audit: Audit::off(), pings };
+        let (config, clock) = (serial::Config::default(), Arc::new(SystemClock));
+        let serial = Serial::new(&config, state.path(), consoles.clone(), clock, Shutdown::default());
+        let services = Services { consoles, tokens, sessions, serial, audit: Audit::off(), pings };
 
         let files = pki.issue("agent", agent_role(NODE), &[]);
         let mut table = json!({"listen": ["127.0.0.1:0"], "certificate": files.certificate, "key": files.key,
@@ -231,6 +234,7 @@ fn wanted(token: Token) -> ConsoleRequest {
         presented: Presented { token, binding: None, client },
         key: WebSocketKey::parse(KEY).unwrap(),
         binary: true,
+        serial: false,
     }
 }
 

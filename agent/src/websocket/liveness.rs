@@ -14,7 +14,7 @@ use super::Pings;
 
 /// The times of one session's client.
 #[derive(Debug)]
-pub(super) struct Liveness {
+pub(crate) struct Liveness {
     pings: Pings,
     /// When the next ping is due.
     ping_at: Instant,
@@ -27,12 +27,12 @@ pub(super) struct Liveness {
 }
 
 impl Liveness {
-    pub(super) fn new(pings: Pings, now: Instant) -> Self {
+    pub(crate) fn new(pings: Pings, now: Instant) -> Self {
         Self { pings, ping_at: now + pings.interval, asked: None, listening: true, blocked: None }
     }
 
     /// Is a ping due? If so, the next one is an interval later.
-    pub(super) fn take_ping(&mut self, now: Instant) -> bool {
+    pub(crate) fn take_ping(&mut self, now: Instant) -> bool {
         let due = self.ping_at <= now;
         if due {
             self.ping_at = now + self.pings.interval;
@@ -41,19 +41,19 @@ impl Liveness {
     }
 
     /// The client was sent a ping.
-    pub(super) fn ask(&mut self, now: Instant) {
+    pub(crate) fn ask(&mut self, now: Instant) {
         if self.listening {
             self.asked.get_or_insert(now);
         }
     }
 
     /// The client sent something.
-    pub(super) const fn hear(&mut self) {
+    pub(crate) const fn hear(&mut self) {
         self.asked = None;
     }
 
     /// The client is listened to, or not, from now on.
-    pub(super) const fn listen(&mut self, listening: bool) {
+    pub(crate) const fn listen(&mut self, listening: bool) {
         if !listening {
             self.asked = None;
         }
@@ -61,7 +61,7 @@ impl Liveness {
     }
 
     /// The client has not taken all that is on its way to it, or now it has.
-    pub(super) fn block(&mut self, now: Instant, blocked: bool) {
+    pub(crate) fn block(&mut self, now: Instant, blocked: bool) {
         if blocked {
             self.blocked.get_or_insert(now);
         } else if self.blocked.take().is_some() && self.asked.is_some() {
@@ -70,17 +70,17 @@ impl Liveness {
     }
 
     /// Is something on its way to it that it has not taken?
-    pub(super) const fn is_blocked(&self) -> bool {
+    pub(crate) const fn is_blocked(&self) -> bool {
         self.blocked.is_some()
     }
 
     /// Has it been silent, or in the way, for too long?
-    pub(super) fn is_stuck(&self, now: Instant) -> bool {
+    pub(crate) fn is_stuck(&self, now: Instant) -> bool {
         self.deadlines().any(|deadline| deadline <= now)
     }
 
     /// When to look again. That is at least once an interval, so what changes in between need not move it.
-    pub(super) fn next_look(&self) -> Instant {
+    pub(crate) fn next_look(&self) -> Instant {
         self.deadlines().fold(self.ping_at, Instant::min)
     }
 

@@ -127,17 +127,9 @@ where
 
     /// Lets go of the console, tells the client why, and closes. Takes a few seconds at most, whatever the client does.
     pub async fn close(self, reason: Reason) {
-        let Self { mut socket, console, .. } = self;
+        let Self { socket, console, .. } = self;
         drop(console);
-        // Nobody is there to hear.
-        if reason == Reason::ClientGone {
-            return;
-        }
-        match timeout(GOODBYE, say_goodbye(&mut socket, reason)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::debug!(%reason, %error, "the client did not wait for its close frame"),
-            Err(_elapsed) => tracing::debug!(%reason, "the client did not take its close frame, or did not answer"),
-        }
+        close(socket, reason).await;
     }
 
     /// Moves what can be moved now. True: there may be more; false: whoever has more will wake this task.
@@ -287,6 +279,22 @@ where
 
     fn send(&mut self, message: Message) -> Result<(), Reason> {
         Pin::new(&mut self.socket).start_send(message).map_err(|error| end_of(&error))
+    }
+}
+
+/// Tells a client why its session ends, and closes. Takes a few seconds at most, whatever the client does.
+pub(crate) async fn close<S>(mut socket: WebSocketStream<S>, reason: Reason)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    // Nobody is there to hear.
+    if reason == Reason::ClientGone {
+        return;
+    }
+    match timeout(GOODBYE, say_goodbye(&mut socket, reason)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::debug!(%reason, %error, "the client did not wait for its close frame"),
+        Err(_elapsed) => tracing::debug!(%reason, "the client did not take its close frame, or did not answer"),
     }
 }
 

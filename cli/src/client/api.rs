@@ -4,6 +4,7 @@
 //! Unknown fields are passed over.
 
 use std::collections::BTreeMap;
+use std::str::FromStr;
 
 use porthole_shared::names::{ApiTokenName, ConsoleKind, ConsoleName, Requestor};
 use serde::{Deserialize, Serialize};
@@ -136,7 +137,7 @@ pub(crate) struct Mint<'a> {
     pub(crate) kind: Option<ConsoleKind>,
     /// Which one of that kind.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) index: Option<u8>,
+    pub(crate) index: Option<Index>,
     /// How often, and by whom, it can be used.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) policy: Option<Policy>,
@@ -161,6 +162,34 @@ pub(crate) struct Mint<'a> {
     /// Who asks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) requestor: Option<&'a Requestor>,
+}
+
+/// Which console of a kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub(crate) enum Index {
+    /// The one of this number.
+    Number(u8),
+    /// A word.
+    Word(IndexWord),
+}
+
+/// Instead of a number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum IndexWord {
+    /// The first serial port that is free.
+    Any,
+}
+
+impl FromStr for Index {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "any" => Ok(Self::Word(IndexWord::Any)),
+            number => number.parse().map(Self::Number).map_err(|_| "use a number from 0 to 255, or `any`".to_owned()),
+        }
+    }
 }
 
 /// How often, and by whom, a link can be used.

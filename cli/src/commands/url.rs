@@ -7,7 +7,7 @@ use porthole_shared::names::{ConsoleKind, ConsoleName, Requestor};
 use porthole_shared::reason::Reason;
 
 use crate::client::Agent;
-use crate::client::api::{CONSOLES, Console, Consoles, Mint, Minted, Policy, TOKENS};
+use crate::client::api::{CONSOLES, Console, Consoles, Index, Mint, Minted, Policy, TOKENS};
 use crate::failure::Failure;
 use crate::output::{Output, visible};
 
@@ -20,6 +20,7 @@ const KINDS: [&str; 6] = ["vnc", "novnc", "spice", "spice-html5", "serial", "tcp
 Examples:
   porthole url web-01
   porthole url web-01 --type spice
+  porthole url web-01 --type serial --port any
   porthole url 7c5d4b9e-2f0a-4c1e-9d63-1f5a2b3c4d5e --policy once --ttl 2m
   porthole url web-01 --read-only --idle 15m --longest 1h
   xdg-open \"$(porthole url web-01)\"
@@ -33,9 +34,9 @@ pub(crate) struct Request {
     #[arg(long = "type", value_name = "KIND",
           value_parser = PossibleValuesParser::new(KINDS).try_map(|word| word.parse::<ConsoleKind>()))]
     kind: Option<ConsoleKind>,
-    /// Which console of that kind, from 0
-    #[arg(long)]
-    index: Option<u8>,
+    /// Which console of that kind, from 0; with serial ports also `any`: the first that nobody types on
+    #[arg(long, visible_alias = "port", value_name = "INDEX")]
+    index: Option<Index>,
     /// How often, and by whom, the link can be used [default: the configured one: bound]
     #[arg(long, value_enum)]
     policy: Option<Policy>,

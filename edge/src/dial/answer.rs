@@ -5,7 +5,7 @@ use http::header::{
     UPGRADE,
 };
 use http::{Response, StatusCode, Version};
-use porthole_shared::binding::BINARY_SUBPROTOCOL;
+use porthole_shared::binding::Subprotocol;
 use porthole_shared::reason::Reason;
 use porthole_shared::token::KeySetError;
 use porthole_shared::tunnel::{ConsoleRequest, REASON};
@@ -41,8 +41,8 @@ pub enum InvalidAnswer {
     Keys(#[source] KeySetError),
 }
 
-/// Checks a `101` (RFC 6455 section 4.1). Tells whether the subprotocol `binary` was chosen.
-pub(super) fn upgraded<B>(head: &Response<B>, request: &ConsoleRequest) -> Result<bool, InvalidAnswer> {
+/// Checks a `101` (RFC 6455 section 4.1). Tells which subprotocol was chosen.
+pub(super) fn upgraded<B>(head: &Response<B>, request: &ConsoleRequest) -> Result<Option<Subprotocol>, InvalidAnswer> {
     if head.version() != Version::HTTP_11 {
         return Err(InvalidAnswer::Version(head.version()));
     }
@@ -62,9 +62,20 @@ pub(super) fn upgraded<B>(head: &Response<B>, request: &ConsoleRequest) -> Resul
         return Err(InvalidAnswer::Extension);
     }
     match only(headers, SEC_WEBSOCKET_PROTOCOL) {
-        Ok(None) => Ok(false),
-        Ok(Some(BINARY_SUBPROTOCOL)) if request.binary => Ok(true),
-        Ok(Some(_)) | Err(Unclear) => Err(InvalidAnswer::Header("Sec-WebSocket-Protocol")),
+        Ok(None) => Ok(None),
+        Ok(Some(chosen)) => Subprotocol::ALL
+            .into_iter()
+            .find(|subprotocol| subprotocol.as_str() == chosen && was_offered(request, *subprotocol))
+            .map(Some)
+            .ok_or(InvalidAnswer::Header("Sec-WebSocket-Protocol")),
+        Err(Unclear) => Err(InvalidAnswer::Header("Sec-WebSocket-Protocol")),
+    }
+}
+
+const fn was_offered(request: &ConsoleRequest, subprotocol: Subprotocol) -> bool {
+    match subprotocol {
+        Subprotocol::Binary => request.binary,
+        Subprotocol::SerialV1 => request.serial,
     }
 }
 
@@ -125,6 +136,7 @@ const fn may_be_an_agents(reason: Reason) -> bool {
         | Reason::AgentUnreachable
         | Reason::AgentInvalid
         | Reason::Superseded
+        | Reason::TakenOver
         | Reason::AgentRestarted
         | Reason::ClientGone
         | Reason::ClientClosed

@@ -190,6 +190,7 @@ pub(crate) fn console_request(binary: bool) -> ConsoleRequest {
         },
         key: WebSocketKey::parse("dGhlIHNhbXBsZSBub25jZQ==").unwrap(),
         binary,
+        serial: false,
     }
 }
 

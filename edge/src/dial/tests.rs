@@ -21,7 +21,7 @@ async fn a_console_is_asked_for_in_our_own_words_and_opened() {
     .await;
     let request = console_request(true);
     let console = pki.dialer().redeem(&agent.node, &request).await.unwrap();
-    assert!(console.binary);
+    assert_eq!(console.subprotocol, Some(Subprotocol::Binary));
 
     // What the agent sees is what the type holds, and Host; nothing else.
     let seen = agent.requests.lock().unwrap().join("");

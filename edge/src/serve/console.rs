@@ -11,7 +11,7 @@ use http::{HeaderValue, Request, Response, StatusCode, request};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
-use porthole_shared::binding::BINARY_SUBPROTOCOL;
+use porthole_shared::binding::Subprotocol;
 use porthole_shared::names::{ConsoleKind, TokenId};
 use porthole_shared::reason::Reason;
 use porthole_shared::tunnel::WebSocketKey;
@@ -52,7 +52,7 @@ pub(super) async fn answer<S: ClientStream>(
     match open(&head, &client, &site).await {
         Ok(opened) => {
             site.instruments.opened(opened.kind);
-            let response = switching(&opened.key, opened.agent.binary);
+            let response = switching(&opened.key, opened.agent.subprotocol);
             site.tasks.spawn(session::<S>(upgrade, opened, client, Arc::clone(&site)));
             response
         }
@@ -90,7 +90,7 @@ async fn open(head: &request::Parts, client: &Client, site: &Site) -> Result<Ope
 }
 
 /// Our own `101`: nothing in it is the agent's, but for the choice of the subprotocol.
-fn switching(key: &WebSocketKey, binary: bool) -> Response<Body> {
+fn switching(key: &WebSocketKey, subprotocol: Option<Subprotocol>) -> Response<Body> {
     let mut response = Response::new(answer::empty());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let headers = response.headers_mut();
@@ -99,8 +99,8 @@ fn switching(key: &WebSocketKey, binary: bool) -> Response<Body> {
     if let Ok(accept) = HeaderValue::try_from(key.accept()) {
         headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
     }
-    if binary {
-        headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(BINARY_SUBPROTOCOL));
+    if let Some(subprotocol) = subprotocol {
+        headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(subprotocol.as_str()));
     }
     response
 }

@@ -4,6 +4,8 @@
 //! Pages of other allowed origins may ask, too, and read the answer: the CORS protocol tells their browsers so, on this
 //! path only.
 
+use std::net::SocketAddr;
+
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_MAX_AGE,
     HeaderValue, ORIGIN, VARY,
@@ -11,9 +13,9 @@ use http::header::{
 use http::{Method, Response, StatusCode, request};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
-use porthole_shared::names::{ConsoleKind, ConsoleName};
+use porthole_shared::names::{ConsoleKind, ConsoleName, Requestor};
 use porthole_shared::reason::Reason;
-use porthole_shared::tunnel::{ClientFacts, Inspection};
+use porthole_shared::tunnel::{ClientFacts, Inspection, Writer};
 use serde::Serialize;
 use tokio::time::timeout;
 
@@ -32,13 +34,33 @@ struct Console {
     redeem_by: String,
     expires: String,
     read_only: bool,
+    force: bool,
+    /// Who else writes to it, where only one may.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    writer: Option<Holder>,
+}
+
+/// Who writes to a serial port.
+#[derive(Serialize)]
+struct Holder {
+    who: Option<Requestor>,
+    client: Option<SocketAddr>,
+    since: String,
+}
+
+impl From<Writer> for Holder {
+    fn from(writer: Writer) -> Self {
+        let Writer { who, client, since } = writer;
+        Self { who, client, since: since.to_rfc3339() }
+    }
 }
 
 pub(super) async fn answer(head: &request::Parts, body: Incoming, client: &ClientFacts, site: &Site) -> Response<Body> {
     let mut response = match inspect(head, body, client, site).await {
-        Ok(Inspection { kind, name, redeem_by, expires, read_only }) => {
+        Ok(Inspection { kind, name, redeem_by, expires, read_only, force, writer }) => {
             let (redeem_by, expires) = (redeem_by.to_rfc3339(), expires.to_rfc3339());
-            answer::json(StatusCode::OK, &Console { kind, name, redeem_by, expires, read_only })
+            let writer = writer.map(Holder::from);
+            answer::json(StatusCode::OK, &Console { kind, name, redeem_by, expires, read_only, force, writer })
         }
         Err(reason) => {
             site.instruments.refused("inspect", reason);

@@ -20,6 +20,7 @@ pub struct GuestBuilder {
     pub(super) serials: Vec<Serial>,
     pub(super) panic_device: bool,
     pub(super) kept: bool,
+    pub(super) managed: bool,
     pub(super) extra_devices: String,
 }
 
@@ -37,6 +38,7 @@ impl GuestBuilder {
             serials,
             panic_device: false,
             kept: false,
+            managed: false,
             extra_devices: String::new(),
         }
     }
@@ -80,6 +82,13 @@ impl GuestBuilder {
     #[must_use]
     pub fn serials(mut self, serials: impl IntoIterator<Item = Serial>) -> Self {
         self.serials = serials.into_iter().collect();
+        self
+    }
+
+    /// With Porthole's metadata: the agent holds its serial ports, so a test cannot.
+    #[must_use]
+    pub fn managed(mut self) -> Self {
+        self.managed = true;
         self
     }
 

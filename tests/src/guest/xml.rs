@@ -31,6 +31,10 @@ pub enum Listen {
 pub enum Serial {
     /// On a unix socket, with a log.
     Unix,
+    /// On a unix socket, without one.
+    UnixUnlogged,
+    /// On a port of 127.0.0.1, by telnet, with a log.
+    Telnet(u16),
     /// A pty.
     Pty,
     /// On a port of 127.0.0.1.
@@ -95,6 +99,14 @@ fn serial(kind: &Serial, socket: &Path, log: &Path, port: usize) -> String {
             "<serial type='unix'><source mode='bind' path='{}'/>{log}<target port='{port}'/></serial>",
             socket.display()
         ),
+        Serial::UnixUnlogged => format!(
+            "<serial type='unix'><source mode='bind' path='{}'/><target port='{port}'/></serial>",
+            socket.display()
+        ),
+        Serial::Telnet(service) => format!(
+            "<serial type='tcp'><source mode='bind' host='127.0.0.1' service='{service}'/><protocol type='telnet'/>\
+             {log}<target port='{port}'/></serial>"
+        ),
         Serial::Pty => format!("<serial type='pty'>{log}<target port='{port}'/></serial>"),
         Serial::Tcp(service) => format!(
             "<serial type='tcp'><source mode='bind' host='127.0.0.1' service='{service}'/><protocol type='raw'/>\
@@ -116,12 +128,19 @@ pub(super) fn domain(guest: &GuestBuilder, boot: &Boot) -> String {
     }
     devices.push_str(&guest.extra_devices);
 
+    // As Porthole marks the domains whose consoles are its own.
+    let metadata = if guest.managed {
+        "<metadata><porthole:consoles xmlns:porthole='https://porthole.dev/xmlns/consoles/1.0' transport='sealed'/>\
+         </metadata>"
+    } else {
+        ""
+    };
     let mut xml = String::new();
     // Writing to a String cannot fail.
     let _always = write!(
         xml,
         "<domain type='qemu'>
-  <name>{name}</name><uuid>{uuid}</uuid>
+  <name>{name}</name><uuid>{uuid}</uuid>{metadata}
   <memory unit='MiB'>{memory}</memory><vcpu>1</vcpu>
   <os><type arch='x86_64' machine='pc'>hvm</type>{files}</os>
   <features><acpi/></features>

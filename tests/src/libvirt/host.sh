@@ -34,7 +34,8 @@ ln -s /proc/self/fd "$directory/dev/fd"
 mount --move "$directory/dev" /dev
 
 # Last, because DIRECTORY may itself be below /run.
-mkdir -p "$directory/run"
+# libvirt locks a pty that it opens in /var/lock.
+mkdir -p "$directory/run/lock"
 mount --bind "$directory/run" /run
 
 timeout 60 virtlogd --daemon --pid-file "$directory/virtlogd.pid"

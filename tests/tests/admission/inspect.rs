@@ -45,7 +45,7 @@ async fn a_link_is_explained_without_being_used() {
             assert_eq!(answer.status(), 200);
             let (redeem_by, expires) = (&link.json["redeem_by"], &link.json["expires"]);
             let expected = json!({"kind": "tcp", "name": NAME, "redeem_by": redeem_by, "expires": expires,
-                                  "read_only": false});
+                                  "read_only": false, "force": false});
             assert_eq!(json_of(&answer), expected, "{policy}");
         }
         assert_eq!(stack.upgrade(&link).open().await.binary().await, GREETING, "{policy}");

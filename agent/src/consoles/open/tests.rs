@@ -44,6 +44,7 @@ fn hypervisor(
                 | Command::Find { .. }
                 | Command::Definition { .. }
                 | Command::Redefine { .. }
+                | Command::OpenConsole { .. }
                 | Command::IsMigrating { .. }) => {
                     panic!("nobody asked for {other:?}")
                 }

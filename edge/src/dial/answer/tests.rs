@@ -18,11 +18,15 @@ fn right() -> Response<()> {
 fn a_right_answer_is_taken_with_the_offered_protocol_or_none() {
     let mut head = right();
     for binary in [false, true] {
-        assert!(!upgraded(&head, &console_request(binary)).unwrap());
+        assert_eq!(upgraded(&head, &console_request(binary)).unwrap(), None);
     }
     head.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static("binary"));
-    assert!(upgraded(&head, &console_request(true)).unwrap());
+    assert_eq!(upgraded(&head, &console_request(true)).unwrap(), Some(Subprotocol::Binary));
     assert!(upgraded(&head, &console_request(false)).is_err(), "not offered, yet chosen");
+    head.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static("porthole.serial.v1"));
+    assert!(upgraded(&head, &console_request(true)).is_err(), "not offered, yet chosen");
+    let serial = ConsoleRequest { serial: true, ..console_request(true) };
+    assert_eq!(upgraded(&head, &serial).unwrap(), Some(Subprotocol::SerialV1));
 }
 
 #[test]

@@ -158,6 +158,8 @@ impl State {
             redeem_by: now.plus(600),
             expires: now.plus(3600),
             read_only: true,
+            force: false,
+            writer: None,
         };
         Response::new(serde_json::to_vec(&inspection).unwrap().into())
     }

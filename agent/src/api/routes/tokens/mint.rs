@@ -1,5 +1,6 @@
 //! `POST /v1/tokens`.
 
+use std::fmt;
 use std::time::Duration as StdDuration;
 
 use axum::Json;
@@ -8,14 +9,16 @@ use axum::response::{IntoResponse as _, Response};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use porthole_shared::config::Duration;
 use porthole_shared::names::{ConsoleId, ConsoleKind, ConsoleName, Requestor, TokenId};
-use serde::{Deserialize, Serialize};
+use porthole_shared::reason::Reason;
+use serde::de::{self, Unexpected, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 use crate::api::admission::Rights;
 use crate::api::extract::Body;
 use crate::api::idempotency::{self, Turn};
 use crate::api::problem::Problem;
-use crate::api::routes::to_its_end;
+use crate::api::routes::{serial, to_its_end};
 use crate::api::{Api, schema};
 use crate::tokens::{MintRequest, Minted, Policy, RightsWanted};
 
@@ -29,9 +32,11 @@ pub(in crate::api) struct TokenWanted {
     /// Which kind; VNC of a domain and the only one of an external console, if not given.
     #[schema(schema_with = schema::asked_kind)]
     kind: Option<ConsoleKind>,
-    /// Which one of that kind, from 0.
+    /// Which one of that kind, from 0; of serial ports also `any`: the first that nobody writes to (with `force` or
+    /// `read_only` the first of all, where somebody writes to each).
     #[serde(default)]
-    index: u8,
+    #[schema(schema_with = schema::asked_index)]
+    index: Index,
     /// Of whom the link is; as configured, if not given.
     #[schema(schema_with = schema::asked_policy)]
     policy: Option<Policy>,
@@ -58,6 +63,46 @@ pub(in crate::api) struct TokenWanted {
     /// Who asks, for the record.
     #[schema(value_type = Option<String>, min_length = 1, max_length = 255)]
     requestor: Option<Requestor>,
+}
+
+/// Which console of a kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Index {
+    /// The one of this number.
+    Number(u8),
+    /// One that is free.
+    Any,
+}
+
+impl Default for Index {
+    fn default() -> Self {
+        Self::Number(0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Index {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+
+        impl Visitor<'_> for Either {
+            type Value = Index;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a number from 0 to 255, or \"any\"")
+            }
+
+            fn visit_u64<E: de::Error>(self, number: u64) -> Result<Index, E> {
+                let short = u8::try_from(number);
+                short.map(Index::Number).map_err(|_| E::invalid_value(Unexpected::Unsigned(number), &self))
+            }
+
+            fn visit_str<E: de::Error>(self, word: &str) -> Result<Index, E> {
+                if word == "any" { Ok(Index::Any) } else { Err(E::invalid_value(Unexpected::Str(word), &self)) }
+            }
+        }
+
+        deserializer.deserialize_any(Either)
+    }
 }
 
 /// A new token. Without `Debug`: it holds the token twice.
@@ -140,8 +185,12 @@ pub(in crate::api) async fn mint(
             Turn::Do(promise) => Some(promise),
         },
     };
-    let request = MintRequest { minted_by: Some(caller), ..wanted.into() };
+    let any = wanted.index == Index::Any;
+    let mut request = MintRequest { minted_by: Some(caller), ..wanted.into() };
     to_its_end(async move {
+        if any {
+            request.index = any_port(&api, &request).await?;
+        }
         let minted = api.tokens.mint(request).await?;
         let (id, redeem_by) = (minted.id, minted.redeem_by);
         let view = TokenView::from(minted);
@@ -154,6 +203,25 @@ pub(in crate::api) async fn mint(
     .await
 }
 
+async fn any_port(api: &Api, request: &MintRequest) -> Result<u8, Problem> {
+    if request.kind != Some(ConsoleKind::Serial) {
+        return Err(Problem::bad_request("index: `any` is for serial ports: say `kind`: `serial`"));
+    }
+    let owner = api.consoles.find(&request.console).await?;
+    let taken = || {
+        let writer = api.serial.status(owner.uuid, 0).and_then(|status| status.writer);
+        let detail = writer.map_or_else(|| "somebody writes to each".to_owned(), |writer| serial::in_use(&writer));
+        Problem::reason(Reason::InUse, format!("each serial port of {} is in use; of the first: {detail}", owner.name))
+    };
+    // Where there is no port at all, asking for the first says so.
+    let has_ports = owner.kinds.iter().any(|kind| kind.kind == ConsoleKind::Serial);
+    match api.serial.first_free(&owner) {
+        Some(index) => Ok(index),
+        None if request.rights.force || request.rights.read_only || !has_ports => Ok(0),
+        None => Err(taken()),
+    }
+}
+
 impl From<TokenWanted> for MintRequest {
     fn from(wanted: TokenWanted) -> Self {
         let TokenWanted { console, kind, index, policy, ttl, grace, requestor, .. } = wanted;
@@ -161,6 +229,11 @@ impl From<TokenWanted> for MintRequest {
         let length = |seconds: Option<u64>| seconds.map(Duration::from_secs);
         let rights = RightsWanted { read_only, force, record, idle: length(idle), longest: length(longest) };
         let (ttl, grace) = (length(ttl), length(grace));
+        let index = match index {
+            Index::Number(index) => index,
+            // Chosen by whoever knows who writes.
+            Index::Any => 0,
+        };
         Self { console, kind, index, policy, ttl, grace, rights, requestor, minted_by: None }
     }
 }
