@@ -18,6 +18,7 @@ pub struct Builder {
     directory: Option<PathBuf>,
     hostname: Option<String>,
     detached: bool,
+    gives_away: bool,
 }
 
 impl Builder {
@@ -42,6 +43,14 @@ impl Builder {
         self
     }
 
+    /// Let libvirt give files and sockets to QEMU's user and group, as it does unless it is told otherwise: here root
+    /// and `kvm`.
+    #[must_use]
+    pub fn gives_sockets_away(mut self) -> Self {
+        self.gives_away = true;
+        self
+    }
+
     /// Starts it, and waits until it answers.
     pub async fn start(self) -> Result<PrivateLibvirt> {
         if !nix::unistd::geteuid().is_root() {
@@ -59,7 +68,7 @@ impl Builder {
         };
         let random = Uuid::new_v4();
         let hostname = self.hostname.unwrap_or_else(|| format!("host-{}", &random.simple().to_string()[..8]));
-        let sockets = files::write(&directory, random)?;
+        let sockets = files::write(&directory, random, self.gives_away)?;
         capabilities::restore(&directory);
 
         let (mode, input) = match (self.detached, &temporary) {

@@ -26,7 +26,7 @@ stdio_handler = "logd"
 "#;
 
 /// Prepares the directory; gives the one for the sockets.
-pub(super) fn write(directory: &Path, host_uuid: Uuid) -> Result<PathBuf> {
+pub(super) fn write(directory: &Path, host_uuid: Uuid, gives_away: bool) -> Result<PathBuf> {
     let etc = directory.join("etc");
     for below in ["etc", "lib", "cache", "log", "run"] {
         let path = directory.join(below);
@@ -57,7 +57,14 @@ pub(super) fn write(directory: &Path, host_uuid: Uuid) -> Result<PathBuf> {
         directory.join("log/libvirtd.log").display(),
     );
     fs::write(etc.join("libvirtd.conf"), libvirtd).context("writing libvirtd.conf")?;
-    fs::write(etc.join("qemu.conf"), QEMU_CONF).context("writing qemu.conf")?;
+    let qemu = if gives_away {
+        QEMU_CONF
+            .replace("group = \"root\"", "group = \"kvm\"")
+            .replace("dynamic_ownership = 0", "dynamic_ownership = 1")
+    } else {
+        QEMU_CONF.to_owned()
+    };
+    fs::write(etc.join("qemu.conf"), qemu).context("writing qemu.conf")?;
     fs::write(directory.join("host.sh"), HOST_SCRIPT).context("writing host.sh")?;
     Ok(sockets)
 }

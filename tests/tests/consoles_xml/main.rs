@@ -5,8 +5,10 @@
 //! | `samples` | domains as programs and people write them (`tests/domains`): what changes, libvirt's schema, `virsh define` |
 //! | `definitions` | domains whose definition the agent changes |
 //! | `guests` | guests that run with the consoles they were given |
+//! | `sealed` | who may reach a sealed serial port |
 
 mod definitions;
 mod guests;
 mod samples;
+mod sealed;
 mod support;
