@@ -27,6 +27,7 @@ mod error;
 mod plan;
 mod probe;
 mod row;
+mod taken;
 mod uses;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -46,6 +47,7 @@ pub(crate) use self::plan::Choice;
 pub use self::plan::Exhausted;
 use self::plan::{Cursor, plan};
 pub use self::row::{Owner, PortRow, PortState, UnknownState};
+pub(crate) use self::taken::Taken;
 pub use self::uses::{Use, uses};
 use crate::store::{self, Store};
 

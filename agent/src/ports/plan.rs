@@ -3,9 +3,9 @@
 //! A device that has a port keeps it. A new one gets the next free port behind the one that was given last, so that a
 //! port that became free is not at once another guest's, for whoever still knows it as the old one's. All or none.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
-use super::{Config, Device, PortRange, Purpose};
+use super::{Config, Device, PortRange, Purpose, Taken};
 
 /// A port for a device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,7 +57,7 @@ pub(super) fn plan(
     config: &Config,
     devices: &[Device],
     own: &HashMap<Device, u16>,
-    taken: &HashSet<u16>,
+    taken: &Taken,
     cursor: &mut Cursor,
 ) -> Result<Vec<Choice>, Exhausted> {
     let mut moved = *cursor;
@@ -76,7 +76,7 @@ pub(super) fn plan(
         let next =
             last.filter(|last| ports.contains(last) && last != ports.end()).map_or(*ports.start(), |last| last + 1);
         let in_turn = (next..=*ports.end()).chain(*ports.start()..next);
-        let free: Vec<u16> = in_turn.filter(|port| !taken.contains(port)).take(new.len()).collect();
+        let free: Vec<u16> = in_turn.filter(|port| !taken.has(*port)).take(new.len()).collect();
         if free.len() < new.len() {
             return Err(Exhausted { purpose, range, free: free.len(), wanted: new.len() });
         }
@@ -135,7 +135,7 @@ mod tests {
         let (config, mut cursor) = (config("10000:10001", "20000:20001"), Cursor::default());
         let own = HashMap::from([("serial-0".parse().unwrap(), 4711)]);
         let choices =
-            plan(&config, &devices(&["serial-0", "vnc-0"]), &own, &HashSet::from([4711]), &mut cursor).unwrap();
+            plan(&config, &devices(&["serial-0", "vnc-0"]), &own, &Taken::from_iter([4711]), &mut cursor).unwrap();
         assert_eq!(ports(&choices), [4711, 20_000]);
         assert_eq!(choices.iter().map(|choice| choice.is_new).collect::<Vec<_>>(), [false, true]);
     }
@@ -156,7 +156,7 @@ mod tests {
             for _ in 0..rounds {
                 let free = |purpose: Purpose| config.range(purpose).ports().filter(|port| !taken.contains(port)).count();
                 let fits = free(Purpose::Serial) >= usize::from(wanted.0) && free(Purpose::Graphics) >= usize::from(wanted.1);
-                match plan(&config, &devices, &HashMap::new(), &taken, &mut cursor) {
+                match plan(&config, &devices, &HashMap::new(), &taken.iter().copied().collect(), &mut cursor) {
                     Err(exhausted) => {
                         prop_assert!(!fits);
                         prop_assert_eq!(exhausted.free, free(exhausted.purpose));

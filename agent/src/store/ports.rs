@@ -9,7 +9,7 @@ use sqlx::sqlite::{SqliteQueryResult, SqliteRow};
 
 use super::convert::{parsed, parsed_option, time, value};
 use super::{Error, Store, failed};
-use crate::ports::{Change, Choice, Device, Owner, PortRow, PortState};
+use crate::ports::{Change, Choice, Device, Owner, PortRow, PortState, Taken};
 
 impl Store {
     /// All ports that are not free now, in their order.
@@ -33,7 +33,7 @@ impl Store {
     }
 
     /// The numbers of all that are not free now.
-    pub async fn taken_ports(&self, now: UnixTime) -> Result<HashSet<u16>, Error> {
+    pub(crate) async fn taken_ports(&self, now: UnixTime) -> Result<Taken, Error> {
         // As one text: ten thousand rows take much longer on their way than what is in them.
         let row = sqlx::query("SELECT group_concat(port) AS port FROM ports WHERE state <> 'foreign' OR expires > ?")
             .bind(now.0)
@@ -42,7 +42,7 @@ impl Store {
             .map_err(failed("looking up which ports are taken"))?;
         let all: Option<&str> = row.try_get("port").map_err(|_| Error::Foreign { column: "port" })?;
         let number = |text: &str| text.parse().map_err(|_| Error::Foreign { column: "port" });
-        all.map_or(Ok(HashSet::new()), |all| all.split(',').map(number).collect())
+        all.into_iter().flat_map(|all| all.split(',')).map(number).collect()
     }
 
     /// Gives a domain all of these ports, or, if another has got one of them meanwhile, none: then false.
