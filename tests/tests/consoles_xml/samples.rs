@@ -1,4 +1,4 @@
-//! Domains as programs and people write them.
+//! Domains as programs and people write them: in their manner, but written for these tests, none of them a copy.
 
 use std::fs;
 
