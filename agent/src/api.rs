@@ -25,11 +25,9 @@ mod failures;
 mod idempotency;
 mod network;
 mod page;
-mod peer;
 mod problem;
 mod routes;
 mod schema;
-mod socket;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -61,16 +59,17 @@ pub use self::network::{Network, NetworkError};
 use self::problem::Problem;
 use self::routes::tokens::TokenView;
 use self::routes::{api_tokens, audit, consoles, definitions, events, ports, sessions, status, tokens};
-pub use self::socket::{BindError, Socket};
 use crate::audit::Audit;
 use crate::callers::{ApiTokens, Caller, CallerName, Operation, Role};
 use crate::consoles::Consoles;
 use crate::definitions::Definitions;
 use crate::feed::Feed;
+use crate::hook::Calls;
 use crate::ports::Ports;
 use crate::sessions::Sessions;
 use crate::tokens::Tokens;
 use crate::tunnel::Trust;
+use crate::unix::Socket;
 
 /// The most connections to the unix socket at once.
 const MAX_CONNECTIONS: usize = 64;
@@ -99,6 +98,8 @@ pub struct Parts {
     pub ports: Ports,
     /// What domains' consoles are defined to be.
     pub definitions: Definitions,
+    /// What libvirt's hook has told.
+    pub hook: Calls,
     /// Who may call by showing a token.
     pub api_tokens: ApiTokens,
     /// What happens.
@@ -120,6 +121,7 @@ pub struct Api {
     sessions: Sessions,
     ports: Ports,
     definitions: Definitions,
+    hook: Calls,
     bearers: ApiTokens,
     feed: Feed,
     audit: Audit,
@@ -143,6 +145,7 @@ impl Api {
             sessions,
             ports,
             definitions,
+            hook,
             api_tokens,
             feed,
             audit,
@@ -159,6 +162,7 @@ impl Api {
             sessions,
             ports,
             definitions,
+            hook,
             bearers: api_tokens,
             feed,
             audit,

@@ -7,7 +7,7 @@ use porthole_shared::names::{NodeId, NodeName};
 use porthole_shared::telemetry;
 use serde::Deserialize;
 
-use crate::{admin, api, audit, consoles, hypervisor, ports, sessions, tokens, tunnel};
+use crate::{admin, api, audit, consoles, hook, hypervisor, ports, sessions, tokens, tunnel};
 
 /// `agent.toml`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -27,6 +27,9 @@ pub struct Config {
     /// For the node itself, and for control planes.
     #[serde(default)]
     pub api: api::Config,
+    /// What libvirt runs at each step of a domain's life.
+    #[serde(default)]
+    pub hook: hook::Config,
     /// For whoever watches over the node.
     #[serde(default)]
     pub admin: admin::Config,
@@ -105,6 +108,7 @@ impl Config {
             .or_else(|| self.ports.problem())
             .or_else(|| self.tunnel.problem())
             .or_else(|| self.api.problem(&self.tunnel))
+            .or_else(|| self.hook.problem())
             .or_else(|| self.audit.problem())
             .or_else(|| {
                 let relative = [&self.node.state_dir, &self.api.socket].into_iter().find(|path| path.is_relative());

@@ -17,6 +17,8 @@
 //! never logged or answered; a log that a specification names is in this host's folder for that, because libvirt writes
 //! it as root.
 
+mod arrival;
+mod arrivals;
 mod error;
 
 use std::num::NonZeroU16;
@@ -32,6 +34,8 @@ use porthole_shared::names::{ConsoleName, ConsoleUuid};
 use porthole_shared::secret::Secret;
 use uuid::Uuid;
 
+pub use self::arrival::Settled;
+pub use self::arrivals::{Arrivals, follow};
 pub use self::error::{ApplyError, RenderError};
 use crate::hypervisor::{Definition, DomainState, Hypervisor, NameOrUuid, RedefineError};
 use crate::ports::{Device, DeviceKind, Ports};

@@ -1,8 +1,8 @@
 //! Porthole's compute agent: it owns libvirt, consoles, tokens and sessions, and ends the WebSocket.
 //!
 //! ```text
-//!  api (unix socket, TLS)  tunnel (mutual TLS, edges only)
-//!        │                     │            └── websocket: frames ◄─► console
+//!  api (unix socket, TLS)  tunnel (mutual TLS, edges only)  hook (unix socket, libvirt)
+//!        │                     │  └── websocket: frames ◄─► console   │
 //!        ▼                     ▼
 //!  consoles · tokens · sessions · ports     what may be done, and what is going on
 //!        │                     │
@@ -27,6 +27,7 @@ pub mod definitions;
 pub mod feed;
 #[cfg(test)]
 mod fixture;
+pub mod hook;
 pub mod hypervisor;
 pub mod metrics;
 pub mod ports;
@@ -39,4 +40,5 @@ mod tcp;
 mod throttle;
 pub mod tokens;
 pub mod tunnel;
+pub mod unix;
 pub mod websocket;

@@ -10,12 +10,13 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Parser;
 use porthole_agent::admin::{self, Admin, Answers};
-use porthole_agent::api::{self, Api, Network, Socket};
+use porthole_agent::api::{self, Api, Network};
 use porthole_agent::audit::Audit;
 use porthole_agent::callers::ApiTokens;
 use porthole_agent::config::Config;
 use porthole_agent::consoles::Consoles;
-use porthole_agent::definitions::Definitions;
+use porthole_agent::definitions::{self, Arrivals, Definitions};
+use porthole_agent::hook::{self, Calls, Spooled, Steps};
 use porthole_agent::hypervisor::Hypervisor;
 use porthole_agent::ports::Ports;
 use porthole_agent::reconcile;
@@ -24,6 +25,7 @@ use porthole_agent::sessions::{self, Sessions};
 use porthole_agent::store::{self, Store};
 use porthole_agent::tokens::{Parts, SigningKeys, Tokens};
 use porthole_agent::tunnel::{Services, Tunnel};
+use porthole_agent::unix::Socket;
 use porthole_agent::websocket::Pings;
 use porthole_shared::clock::{Clock, SystemClock};
 use porthole_shared::lifecycle::{Lifecycle, Outcome};
@@ -95,7 +97,8 @@ async fn run(config: Config, file: Followed<Config>, logs: Logs) -> anyhow::Resu
     });
     let sessions = Sessions::new(&config.sessions);
 
-    let socket = Socket::bind(&config.api)?;
+    let socket = Socket::bind(&config.api.socket, config.api.group.as_deref(), "api")?;
+    let hook_socket = Socket::bind(&config.hook.socket(&config.api.socket), None, "hook")?;
     let (network, tunnel) = (Network::bind(&config.api, &config.tunnel)?, Tunnel::bind(&config.tunnel)?);
     let admin = Admin::bind(&config.admin).await?;
     let pings = Pings::from(&config.sessions);
@@ -128,6 +131,25 @@ async fn run(config: Config, file: Followed<Config>, logs: Logs) -> anyhow::Resu
         logs,
     };
     life.spawn(file.follow(life.reloads(), shutdown.clone(), move |config| running.apply(config)));
+    let (calls, arrivals) = (Calls::default(), Arrivals::default());
+    let steps = Steps::new(hook::Parts {
+        definitions: definitions.clone(),
+        arrivals: arrivals.clone(),
+        calls: calls.clone(),
+        ports: ports.clone(),
+        tokens: tokens.clone(),
+        taken_port: config.hook.taken_port,
+        clock: Arc::clone(&clock),
+        tasks: life.tasks(),
+        shutdown: shutdown.clone(),
+    });
+    life.spawn(definitions::follow(
+        arrivals,
+        definitions.clone(),
+        hypervisor.clone(),
+        hypervisor.events(),
+        shutdown.clone(),
+    ));
     let api = Api::new(api::Parts {
         config: config.api,
         node,
@@ -138,6 +160,7 @@ async fn run(config: Config, file: Followed<Config>, logs: Logs) -> anyhow::Resu
         sessions: sessions.clone(),
         ports,
         definitions,
+        hook: calls,
         api_tokens: ApiTokens::new(store.clone(), Arc::clone(&clock)),
         feed: sessions.feed().clone(),
         audit: audit.clone(),
@@ -146,6 +169,7 @@ async fn run(config: Config, file: Followed<Config>, logs: Logs) -> anyhow::Resu
 
     drop(tokio::spawn(admin.run(answers, shutdown.clone())));
     life.spawn_server("api", api::run(socket, network, api, shutdown.clone()));
+    life.spawn_server("hook", hook::serve(hook_socket, steps, Spooled::at(config.hook.spool), shutdown.clone()));
     life.spawn_server("tunnel", tunnel.run(services, shutdown.clone()));
     life.spawn(keys.rotate_by_age(store.clone(), Arc::clone(&clock), shutdown.clone()));
     life.spawn(reconcile);

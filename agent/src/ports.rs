@@ -31,6 +31,7 @@ mod taken;
 mod uses;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex as Locked, PoisonError};
 
 use porthole_shared::clock::{Clock, UnixTime};
@@ -72,6 +73,8 @@ struct Shared {
     known: Locked<Known>,
     /// Domains that libvirt should be asked about.
     touched: Locked<HashSet<ConsoleUuid>>,
+    /// … or about all.
+    all: AtomicBool,
     touch: Notify,
 }
 
@@ -80,6 +83,28 @@ struct Shared {
 struct Known {
     names: HashMap<ConsoleUuid, ConsoleName>,
     contradictions: BTreeSet<Contradiction>,
+}
+
+/// A port that something listens on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// Which.
+    pub port: u16,
+    /// The device that was to have it.
+    pub device: Device,
+    /// Whose it is, and what that domain is called; `None` if it is no domain's.
+    pub owner: Option<(Owner, Option<ConsoleName>)>,
+}
+
+/// It cannot be told who holds a port.
+#[derive(Debug, thiserror::Error)]
+pub enum HeldError {
+    /// The port cannot be tried.
+    #[error("cannot try whether something listens on a port")]
+    Probe(#[source] std::io::Error),
+    /// The table cannot be read.
+    #[error("cannot read whose a port is")]
+    Store(#[from] store::Error),
 }
 
 /// A port as it is shown.
@@ -103,6 +128,7 @@ impl Ports {
             turn: Mutex::default(),
             known: Locked::default(),
             touched: Locked::default(),
+            all: AtomicBool::new(false),
             touch: Notify::new(),
         }))
     }
@@ -145,6 +171,21 @@ impl Ports {
             }
         }
         Err(if held > 0 { AllocateError::Held(held) } else { AllocateError::Contended })
+    }
+
+    /// As [`Self::allocate`], for a domain that does not run here and is about to: a port of its own on which something
+    /// listens is given up for another.
+    pub async fn allocate_arriving(&self, domain: ConsoleUuid, devices: &[Device]) -> Result<Vec<u16>, AllocateError> {
+        let Shared { config, store, clock, .. } = &*self.0;
+        let own = own_ports(&store.ports_of(domain).await?);
+        let wanted = devices.iter().filter_map(|device| own.get(device).copied()).collect();
+        let lost = probe::held(wanted).await.map_err(AllocateError::Probe)?;
+        if !lost.is_empty() {
+            tracing::warn!(%domain, ports = ?lost, "something else listens on ports of an incoming domain: it gets others");
+            let now = clock.now();
+            store.forfeit_ports(domain, &lost, now, now.plus(config.cooldown.as_seconds())).await?;
+        }
+        self.allocate(domain, devices).await
     }
 
     /// A domain needs its ports no more, it seems. They are only marked: whoever does so may be libvirt's hook, which
@@ -232,9 +273,37 @@ impl Ports {
         Ok(())
     }
 
+    /// Asks for a comparison of all domains, soon.
+    pub fn touch_all(&self) {
+        self.0.all.store(true, Ordering::Relaxed);
+        self.0.touch.notify_one();
+    }
+
+    /// The first of these ports that somebody else listens on, and who that is if it is a domain. For a domain that is to
+    /// start: nothing of it listens yet.
+    pub async fn held_by_others(&self, domain: ConsoleUuid, uses: &[Use]) -> Result<Option<Held>, HeldError> {
+        let held = probe::held(uses.iter().map(|used| used.port).collect()).await.map_err(HeldError::Probe)?;
+        let Some(Use { device, port }) = uses.iter().copied().find(|used| held.contains(&used.port)) else {
+            return Ok(None);
+        };
+        let rows = self.0.store.ports(self.0.clock.now()).await?;
+        let known = self.0.known.lock().unwrap_or_else(PoisonError::into_inner);
+        // Who owns a port has it, unless it is this domain itself, which does not run: then who claims it as well has.
+        let owner = rows.iter().find(|row| row.port == port).and_then(|row| row.owner);
+        let user = known.contradictions.iter().find(|claim| claim.port == port).map(|claim| claim.user);
+        let other = [owner, user].into_iter().flatten().find(|owner| owner.domain != domain);
+        let owner = other.map(|owner| (owner, known.names.get(&owner.domain).cloned()));
+        Ok(Some(Held { port, device, owner }))
+    }
+
     /// Waits until there are domains to be asked about.
     pub async fn touched(&self) {
         self.0.touch.notified().await;
+    }
+
+    /// Whether that is about all, from then on no more.
+    pub fn take_all(&self) -> bool {
+        self.0.all.swap(false, Ordering::Relaxed)
     }
 
     /// Those, from then on no more.

@@ -94,11 +94,12 @@ pub async fn follow(ports: Ports, hypervisor: Hypervisor, mut events: Events, sh
             }
             () = ports.touched() => due.soon(),
             () = sleep_until(due.at.unwrap_or_else(Instant::now)), if due.at.is_some() => {
-                let Due { all, mut these, .. } = std::mem::take(&mut due);
+                let Due { mut all, mut these, .. } = std::mem::take(&mut due);
                 if !matches!(*hypervisor.status().borrow(), LinkState::Connected { .. }) {
                     // All are compared as soon as there is a connection.
                     continue;
                 }
+                all |= ports.take_all();
                 these.extend(ports.take_touched());
                 let done = if all { all_domains(&ports, &hypervisor).await } else { some(&ports, &hypervisor, these).await };
                 match done {

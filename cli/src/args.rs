@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use porthole_shared::config::Duration;
 
 use crate::commands::url;
-use crate::commands::{api_tokens, audit, consoles, keys, ports, sessions, tokens};
+use crate::commands::{api_tokens, audit, consoles, hook, keys, ports, sessions, tokens};
 use crate::pki;
 
 const LONG_ABOUT: &str = "Consoles of libvirt virtual machines in a browser: the operator's commands.\n\n\
@@ -106,6 +106,8 @@ pub(crate) enum Command {
     Audit(audit::Arguments),
     /// Show which of this host's ports are whose
     Ports(ports::Arguments),
+    /// Say whether libvirt runs the hook
+    Hook(hook::Arguments),
     /// Change the keys that links are signed with
     Keys(keys::Arguments),
     /// List, make and withdraw the tokens that programs call the API with

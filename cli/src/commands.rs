@@ -14,6 +14,7 @@ use crate::pki;
 pub(crate) mod api_tokens;
 pub(crate) mod audit;
 pub(crate) mod consoles;
+pub(crate) mod hook;
 pub(crate) mod keys;
 pub(crate) mod ports;
 pub(crate) mod sessions;
@@ -32,6 +33,7 @@ pub(crate) fn run(line: CommandLine, output: Output) -> Result<(), Failure> {
         Command::Tokens(arguments) => tokens::run(&arguments, &agent()?, output),
         Command::Audit(arguments) => audit::run(&arguments, &agent()?, output),
         Command::Ports(arguments) => ports::run(&arguments, &agent()?, output),
+        Command::Hook(arguments) => hook::run(&arguments, &agent()?, output),
         Command::Keys(arguments) => keys::run(&arguments, &agent()?, output),
         Command::ApiToken(arguments) => api_tokens::run(&arguments, &agent()?, output),
         Command::Status => status::run(&agent()?, output),

@@ -35,7 +35,7 @@ impl Served {
         let fixture = Fixture::new().await;
         let path = fixture.dir.path().join("agent.sock");
         let api = api(&fixture);
-        let socket = Socket::bind(&Config { socket: path.clone(), ..Config::default() }).unwrap();
+        let socket = Socket::bind(&path, None, "api").unwrap();
         let shutdown = Shutdown::default();
         let feed = api.feed.clone();
         let task = tokio::spawn(run(socket, Network::default(), api, shutdown.clone()));
@@ -94,6 +94,7 @@ fn api(fixture: &Fixture) -> Api {
         consoles: fixture.consoles.clone(),
         tokens: fixture.tokens.clone(),
         sessions: fixture.sessions.clone(),
+        hook: Calls::default(),
         definitions: Definitions::new(Hypervisor::none(), ports.clone(), porthole_domain::Host::default()),
         ports,
         api_tokens: ApiTokens::new(fixture.store.clone(), Arc::clone(&clock)),

@@ -118,6 +118,32 @@ impl Store {
         write.commit().await.map_err(failed(operation))
     }
 
+    /// Takes ports from a domain on which something else was found.
+    pub(crate) async fn forfeit_ports(
+        &self,
+        domain: ConsoleUuid,
+        ports: &[u16],
+        now: UnixTime,
+        expires: UnixTime,
+    ) -> Result<(), Error> {
+        let operation = "giving up ports that are held";
+        let mut write = self.write(operation).await?;
+        for port in ports {
+            sqlx::query(
+                "UPDATE ports SET state = 'foreign', domain = NULL, device = NULL, adopted = 0, since = ?3, expires = ?4 \
+                 WHERE port = ?1 AND domain = ?2",
+            )
+            .bind(port)
+            .bind(domain.to_string())
+            .bind(now.0)
+            .bind(expires.0)
+            .execute(&mut *write)
+            .await
+            .map_err(failed(operation))?;
+        }
+        write.commit().await.map_err(failed(operation))
+    }
+
     /// Marks a domain's ports as to be freed; how many there are.
     pub(crate) async fn release_ports(
         &self,

@@ -3,6 +3,8 @@
 //! Words that are only shown (states, kinds, sources) stay text here: a word of a later agent is shown as it is.
 //! Unknown fields are passed over.
 
+use std::collections::BTreeMap;
+
 use porthole_shared::names::{ApiTokenName, ConsoleKind, ConsoleName, Requestor};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -391,6 +393,18 @@ pub(crate) struct Status {
     /// Events that found no room in the audit.
     #[serde(default)]
     pub(crate) audit_lost: Option<u64>,
+    /// What libvirt's hook has told, by operation.
+    #[serde(default)]
+    pub(crate) hook: BTreeMap<String, HookCalls>,
+}
+
+/// How often libvirt's hook told of an operation.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct HookCalls {
+    /// Since the agent started.
+    pub(crate) count: u64,
+    /// When the last time.
+    pub(crate) last: String,
 }
 
 /// The answer of [`API_TOKENS`].

@@ -19,6 +19,7 @@ pub struct Builder {
     hostname: Option<String>,
     detached: bool,
     gives_away: bool,
+    hooked: bool,
 }
 
 impl Builder {
@@ -51,6 +52,13 @@ impl Builder {
         self
     }
 
+    /// Let it run `porthole-hook` at each step of a guest's life. An agent that is given this libvirt answers it.
+    #[must_use]
+    pub fn hooked(mut self) -> Self {
+        self.hooked = true;
+        self
+    }
+
     /// Starts it, and waits until it answers.
     pub async fn start(self) -> Result<PrivateLibvirt> {
         if !nix::unistd::geteuid().is_root() {
@@ -69,6 +77,9 @@ impl Builder {
         let random = Uuid::new_v4();
         let hostname = self.hostname.unwrap_or_else(|| format!("host-{}", &random.simple().to_string()[..8]));
         let sockets = files::write(&directory, random, self.gives_away)?;
+        if self.hooked {
+            files::write_hook(&directory, &sockets)?;
+        }
         capabilities::restore(&directory);
 
         let (mode, input) = match (self.detached, &temporary) {
@@ -98,6 +109,7 @@ impl Builder {
             init,
             outer: Some(outer),
             input,
+            hooked: self.hooked,
             paused: Mutex::new(false),
             temporary,
         }));

@@ -2,7 +2,7 @@
 
 use http::Method;
 use porthole_tests::agent::{Agent, AgentBuilder, Mint};
-use porthole_tests::guest::{Graphics, Listen, Serial};
+use porthole_tests::guest::{Graphics, Listen, Serial, assert_tcp_says_hello, assert_unix_says_hello};
 use porthole_tests::libvirt::PrivateLibvirt;
 use porthole_tests::places;
 use porthole_tests::ports::free_port;
@@ -11,7 +11,7 @@ use porthole_tests::wait::{PATIENCE, eventually, within};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::support::{assert_tcp_says_hello, assert_unix_says_hello, define, folder, write};
+use crate::support::{define, folder, write};
 
 /// The agent on that libvirt, with the host's folders where it may write.
 async fn stack(libvirt: &PrivateLibvirt) -> Stack {

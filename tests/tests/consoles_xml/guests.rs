@@ -1,7 +1,7 @@
 //! Guests run with the consoles they were given, and their consoles open.
 
 use porthole_tests::agent::Mint;
-use porthole_tests::guest::{Graphics, Listen, Serial};
+use porthole_tests::guest::{Graphics, Listen, Serial, assert_tcp_says_hello, assert_unix_says_hello};
 use porthole_tests::libvirt::PrivateLibvirt;
 use porthole_tests::ports::free_port;
 use porthole_tests::rfb;
@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use uuid::Uuid;
 
-use crate::support::{assert_tcp_says_hello, assert_unix_says_hello, define, folder, merged};
+use crate::support::{define, folder, merged};
 
 /// A guest whose consoles are all to be replaced.
 fn before(libvirt: &PrivateLibvirt, uuid: Uuid) -> String {

@@ -1,16 +1,13 @@
-//! The filter, files of domains, and what a guest says on its serial ports.
+//! The filter, and files of domains.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::Duration;
 
 use porthole_tests::libvirt::PrivateLibvirt;
 use porthole_tests::places;
-use porthole_tests::wait::{PATIENCE, eventually_some, within};
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use tokio::net::{TcpStream, UnixStream};
-use tokio::time::timeout;
+use porthole_tests::wait::{PATIENCE, within};
+use tokio::io::AsyncWriteExt as _;
 
 /// Runs `porthole consoles …` with that on standard input, and gives what it prints.
 pub(crate) async fn consoles(arguments: &[&str], input: &str) -> String {
@@ -60,32 +57,4 @@ pub(crate) fn write(libvirt: &PrivateLibvirt, xml: &str) -> PathBuf {
     let file = libvirt.directory().join("domain.xml");
     fs::write(&file, xml).expect("a file");
     file
-}
-
-/// The guest answers on its serial port's TCP port, which begins with telnet's negotiation or not.
-pub(crate) async fn assert_tcp_says_hello(port: u16, telnet: bool) {
-    let open = async || TcpStream::connect(("127.0.0.1", port)).await.ok();
-    let heard = says_hello(eventually_some(PATIENCE, "the serial port", open).await).await;
-    assert_eq!(heard.first() == Some(&0xff), telnet, "{heard:?}");
-}
-
-/// The guest answers on its serial port's socket.
-pub(crate) async fn assert_unix_says_hello(socket: &Path) {
-    let open = async || UnixStream::connect(socket).await.ok();
-    says_hello(eventually_some(PATIENCE, socket.display(), open).await).await;
-}
-
-async fn says_hello(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> Vec<u8> {
-    let mut heard = Vec::new();
-    let answered = async {
-        while !heard.windows(15).any(|window| window == b"you said: hello") {
-            // What comes before the guest reads its serial port is lost, so it is said again.
-            stream.write_all(b"hello\r").await.unwrap();
-            while let Ok(read) = timeout(Duration::from_millis(300), stream.read_buf(&mut heard)).await {
-                assert!(read.unwrap() > 0, "{heard:?}");
-            }
-        }
-    };
-    within(PATIENCE, "an answer on the serial port", answered).await;
-    heard
 }
