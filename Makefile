@@ -16,7 +16,7 @@ endif
 # What `make` installs from Debian where it is missing, and what it is for.
 PACKAGES_build := build-essential pkg-config libvirt-dev python3
 PACKAGES_guests := libvirt-daemon-system libvirt-daemon-driver-qemu libvirt-clients qemu-system-x86 iproute2
-PACKAGES_tests := busybox-static jq python3-venv libxml2-utils
+PACKAGES_tests := busybox-static jq python3-venv libxml2-utils libvirt-doc
 # Where Node is there already, from wherever, Debian's is not wanted.
 PACKAGES_pages := $(if $(shell command -v npm),,nodejs npm)
 # A few hundred megabytes that only those who test or measure the pages need.

@@ -18,6 +18,7 @@ pub struct Builder {
     directory: Option<PathBuf>,
     hostname: Option<String>,
     detached: bool,
+    gives_away: bool,
     hooked: bool,
 }
 
@@ -40,6 +41,14 @@ impl Builder {
     #[must_use]
     pub fn detached(mut self) -> Self {
         self.detached = true;
+        self
+    }
+
+    /// Let libvirt give files and sockets to QEMU's user and group, as it does unless it is told otherwise: here root
+    /// and `kvm`.
+    #[must_use]
+    pub fn gives_sockets_away(mut self) -> Self {
+        self.gives_away = true;
         self
     }
 
@@ -67,7 +76,7 @@ impl Builder {
         };
         let random = Uuid::new_v4();
         let hostname = self.hostname.unwrap_or_else(|| format!("host-{}", &random.simple().to_string()[..8]));
-        let sockets = files::write(&directory, random)?;
+        let sockets = files::write(&directory, random, self.gives_away)?;
         if self.hooked {
             files::write_hook(&directory, &sockets)?;
         }

@@ -59,7 +59,7 @@ pub(super) fn write_hook(directory: &Path, sockets: &Path) -> Result<()> {
 }
 
 /// Prepares the directory; gives the one for the sockets.
-pub(super) fn write(directory: &Path, host_uuid: Uuid) -> Result<PathBuf> {
+pub(super) fn write(directory: &Path, host_uuid: Uuid, gives_away: bool) -> Result<PathBuf> {
     let etc = directory.join("etc");
     for below in ["etc", "lib", "cache", "log", "run"] {
         let path = directory.join(below);
@@ -90,10 +90,17 @@ pub(super) fn write(directory: &Path, host_uuid: Uuid) -> Result<PathBuf> {
         directory.join("log/libvirtd.log").display(),
     );
     fs::write(etc.join("libvirtd.conf"), libvirtd).context("writing libvirtd.conf")?;
+    let qemu = if gives_away {
+        QEMU_CONF
+            .replace("group = \"root\"", "group = \"kvm\"")
+            .replace("dynamic_ownership = 0", "dynamic_ownership = 1")
+    } else {
+        QEMU_CONF.to_owned()
+    };
     // Ports that libvirt finds by itself: two libvirtds that look at the same ones find the same.
     let low = 6000 + 100 * u16::try_from(host_uuid.as_u128() % 39).unwrap_or_default();
     let displays = format!("remote_display_port_min = {low}\nremote_display_port_max = {}\n", low + 99);
-    fs::write(etc.join("qemu.conf"), format!("{QEMU_CONF}{displays}")).context("writing qemu.conf")?;
+    fs::write(etc.join("qemu.conf"), format!("{qemu}{displays}")).context("writing qemu.conf")?;
     fs::write(directory.join("host.sh"), HOST_SCRIPT).context("writing host.sh")?;
     Ok(sockets)
 }

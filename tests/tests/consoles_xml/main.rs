@@ -3,10 +3,14 @@
 //! | module | what |
 //! |---|---|
 //! | `samples` | domains as programs and people write them (`tests/domains`): what changes, libvirt's schema, `virsh define` |
+//! | `examples` | the domains in libvirt's own documentation, where Debian's `libvirt-doc` has put it |
 //! | `definitions` | domains whose definition the agent changes |
 //! | `guests` | guests that run with the consoles they were given |
+//! | `sealed` | who may reach a sealed serial port |
 
 mod definitions;
+mod examples;
 mod guests;
 mod samples;
+mod sealed;
 mod support;

@@ -1,4 +1,4 @@
-//! Domains as programs and people write them.
+//! Domains as programs and people write them: in their manner, but written for these tests, none of them a copy.
 
 use std::fs;
 
@@ -69,38 +69,40 @@ fn changes<'a>(old: &'a str, new: &'a str) -> (Vec<&'a str>, Vec<&'a str>) {
 async fn only_lines_of_consoles_change() {
     for (name, xml) in samples() {
         for wanted in WANTED {
-            let new = merged(&[wanted, &["--uuid", UUID]].concat(), &xml).await;
-            let (mut gone, mut come) = changes(&xml, &new);
-            // Of two lines that change places with each other, either counts as moved.
-            come.retain(|line| gone.iter().position(|other| other == line).map(|at| gone.remove(at)).is_none());
-
-            // What comes is what `render` prints, and what had to be opened for it.
-            let uuid = new.split_once("<uuid>").unwrap().1.split_once("</uuid>").unwrap().0;
-            let rendered = consoles(&[&["render", "--uuid", uuid], wanted].concat(), "").await;
-            let mut known: Vec<_> = rendered.lines().map(str::trim).collect();
-            let uuid = format!("<uuid>{uuid}</uuid>");
-            known.extend([uuid.as_str(), "<metadata>", "</metadata>", "<devices>", "</devices>"]);
-            for line in come {
-                let line = if line.contains("passwd='") { without_password(line) } else { line.to_owned() };
-                let expected = known.iter().any(|known| without_password(known) == line.trim());
-                assert!(expected, "{name} {wanted:?}: {line:?} was added:\n{new}");
-            }
-
-            // What goes are consoles, and empty elements and lines that were in the way.
-            let consoles = xml.split("<serial").skip(1).map(|rest| rest.split("</serial>").next().unwrap());
-            let consoles =
-                consoles.chain(xml.split("<graphics").skip(1).map(|rest| rest.split("</graphics>").next().unwrap()));
-            let consoles =
-                consoles.chain(xml.split("<console").skip(1).map(|rest| rest.split("</console>").next().unwrap()));
-            let consoles: Vec<_> = consoles.collect();
-            for line in gone.iter().map(|line| line.trim()) {
-                let bare =
-                    line.trim_start_matches("<serial").trim_start_matches("<graphics").trim_start_matches("<console");
-                let of_console = consoles.iter().any(|text| text.contains(bare));
-                let ends = ["", "</serial>", "</graphics>", "</console>", "<metadata/>", "<devices/>"].contains(&line);
-                assert!(of_console || ends, "{name} {wanted:?}: {line:?} was taken out:\n{new}");
-            }
+            assert_only_consoles_change(&name, &xml, wanted).await;
         }
+    }
+}
+
+/// Merges, and compares line by line.
+pub(crate) async fn assert_only_consoles_change(name: &str, xml: &str, wanted: &[&str]) {
+    let new = merged(&[wanted, &["--uuid", UUID]].concat(), xml).await;
+    let (mut gone, mut come) = changes(xml, &new);
+    // Of two lines that change places with each other, either counts as moved.
+    come.retain(|line| gone.iter().position(|other| other == line).map(|at| gone.remove(at)).is_none());
+
+    // What comes is what `render` prints, and what had to be opened for it.
+    let uuid = new.split_once("<uuid>").unwrap().1.split_once("</uuid>").unwrap().0;
+    let rendered = consoles(&[&["render", "--uuid", uuid], wanted].concat(), "").await;
+    let mut known: Vec<_> = rendered.lines().map(str::trim).collect();
+    let uuid = format!("<uuid>{uuid}</uuid>");
+    known.extend([uuid.as_str(), "<metadata>", "</metadata>", "<devices>", "</devices>"]);
+    for line in come {
+        let line = if line.contains("passwd='") { without_password(line) } else { line.to_owned() };
+        let expected = known.iter().any(|known| without_password(known) == line.trim());
+        assert!(expected, "{name} {wanted:?}: {line:?} was added:\n{new}");
+    }
+
+    // What goes are consoles, and empty elements and lines that were in the way.
+    let consoles = xml.split("<serial").skip(1).map(|rest| rest.split("</serial>").next().unwrap());
+    let consoles = consoles.chain(xml.split("<graphics").skip(1).map(|rest| rest.split("</graphics>").next().unwrap()));
+    let consoles = consoles.chain(xml.split("<console").skip(1).map(|rest| rest.split("</console>").next().unwrap()));
+    let consoles: Vec<_> = consoles.collect();
+    for line in gone.iter().map(|line| line.trim()) {
+        let bare = line.trim_start_matches("<serial").trim_start_matches("<graphics").trim_start_matches("<console");
+        let of_console = consoles.iter().any(|text| text.contains(bare));
+        let ends = ["", "</serial>", "</graphics>", "</console>", "<metadata/>", "<devices/>"].contains(&line);
+        assert!(of_console || ends, "{name} {wanted:?}: {line:?} was taken out:\n{new}");
     }
 }
 

@@ -11,6 +11,11 @@ use tokio::io::AsyncWriteExt as _;
 
 /// Runs `porthole consoles …` with that on standard input, and gives what it prints.
 pub(crate) async fn consoles(arguments: &[&str], input: &str) -> String {
+    try_consoles(arguments, input).await.unwrap_or_else(|said| panic!("{arguments:?}: {said}"))
+}
+
+/// The same, or what it says where it fails.
+pub(crate) async fn try_consoles(arguments: &[&str], input: &str) -> Result<String, String> {
     let mut command = tokio::process::Command::new(places::binary("porthole").expect("porthole is built"));
     command.arg("consoles").args(arguments).kill_on_drop(true);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -20,8 +25,12 @@ pub(crate) async fn consoles(arguments: &[&str], input: &str) -> String {
     drop(stdin);
     let output = within(PATIENCE, format!("porthole consoles {arguments:?}"), child.wait_with_output()).await;
     let output = output.expect("porthole ends");
-    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).expect("UTF-8")
+    if output.status.success() {
+        Ok(String::from_utf8(output.stdout).expect("UTF-8"))
+    } else {
+        assert!(output.stdout.is_empty(), "half a result");
+        Err(String::from_utf8(output.stderr).expect("UTF-8"))
+    }
 }
 
 /// Merges, and holds that merging again changes nothing.

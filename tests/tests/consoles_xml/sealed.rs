@@ -1,0 +1,69 @@
+//! The packaged rules for the folder of sealed serial ports: the agent's user reaches them, others do not.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use porthole_tests::libvirt::PrivateLibvirt;
+use porthole_tests::places;
+use uuid::Uuid;
+
+use crate::support::{define, merged};
+
+/// A folder that goes with the test.
+struct Folder(PathBuf);
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        drop(fs::remove_dir_all(&self.0));
+    }
+}
+
+/// Makes the folder by the packaged rules, with a user of this machine's in the place of the agent's.
+fn made_by_the_rules(folder: &Path, rules: &Path) {
+    let packaged = fs::read_to_string(places::workspace().join("packaging/tmpfiles.d/porthole.conf")).unwrap();
+    let text: String = packaged
+        .lines()
+        .filter(|line| line.contains(" /run/porthole-consoles "))
+        .map(|line| line.replace("/run/porthole-consoles", &folder.to_string_lossy()) + "\n")
+        .collect();
+    let text = text.replace("user:porthole:", "user:daemon:").replace(" porthole ", " daemon ");
+    assert_eq!(text.matches("daemon").count(), 2, "{text}");
+    fs::write(rules, text).unwrap();
+    let made = Command::new("systemd-tmpfiles").arg("--create").arg(rules).output().unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+}
+
+/// What comes of it when a user of this machine's connects there: nothing, or why not.
+fn connecting(user: &str, group: &str, socket: &str) -> String {
+    let script = "import socket, sys; socket.socket(socket.AF_UNIX).connect(sys.argv[1])";
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid", user, "--regid", group, "--clear-groups"]);
+    // Debian's, which any user may run.
+    command.args(["/usr/bin/python3", "-c", script, socket]);
+    let output = command.output().unwrap();
+    String::from_utf8_lossy(&output.stderr).lines().last().unwrap_or_default().to_owned()
+}
+
+#[tokio::test]
+async fn the_agents_user_reaches_them_and_others_do_not() {
+    let libvirt = PrivateLibvirt::builder().gives_sockets_away().start().await.unwrap();
+    let uuid = Uuid::new_v4();
+    let folder = Folder(PathBuf::from(format!("/tmp/ph-{}", &uuid.simple().to_string()[..12])));
+    made_by_the_rules(&folder.0, &libvirt.directory().join("rules.conf"));
+    let xml = libvirt.guest("sealed").uuid(uuid).xml().unwrap();
+    let path = folder.0.to_string_lossy().into_owned();
+    let arguments = ["--serial", "1", "--log", "off", "--sockets", &path];
+    define(&libvirt, &merged(&arguments, &xml).await).await.unwrap();
+    libvirt.virsh(&["start", &uuid.to_string()]).await.unwrap();
+
+    let socket = format!("{path}/{uuid}-serial0.sock");
+    let (of_folder, of_socket) = (fs::metadata(&folder.0).unwrap().gid(), fs::metadata(&socket).unwrap().gid());
+    assert_ne!(of_folder, of_socket, "libvirt gives sockets to QEMU's group: that is what this is about");
+    assert_eq!(connecting("daemon", "daemon", &socket), "", "the agent's user");
+    for (user, group) in [("nobody", "nogroup"), ("nobody", "kvm")] {
+        assert_eq!(connecting(user, group, &socket), "PermissionError: [Errno 13] Permission denied");
+    }
+    libvirt.virsh(&["destroy", &uuid.to_string()]).await.unwrap();
+}
