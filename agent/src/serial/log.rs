@@ -5,7 +5,8 @@
 //!
 //! It is no exact one. QEMU (7.2) sends a byte to whoever is attached and then to the log; but where the receiver's socket is
 //! full it logs the byte, and logs it again when it sends it at last. So a log may have bytes twice that were said while
-//! somebody was attached, and offsets cannot be counted in it. While nobody is attached, nothing is full, and it is exact.
+//! somebody was attached, and offsets cannot be counted in it. While nobody is attached nothing is full, and it is exact,
+//! but for the byte that was being sent when the port was left: under a flood that one may stand in it twice.
 //! **How port and log are joined:**
 //!
 //! - What the agent has received, it knows to the byte: the [`spool`](super::spool) has its end, and its offset.
