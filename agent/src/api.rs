@@ -96,16 +96,16 @@ pub struct Parts {
     pub tokens: Tokens,
     /// What is live.
     pub sessions: Sessions,
+    /// The serial ports of domains.
+    pub serial: Serial,
+    /// How clients of these that vanished are noticed.
+    pub pings: Pings,
     /// Which ports are whose.
     pub ports: Ports,
     /// What domains' consoles are defined to be.
     pub definitions: Definitions,
     /// What libvirt's hook has told.
     pub hook: Calls,
-    /// The serial ports of domains.
-    pub serial: Serial,
-    /// How clients of these that vanished are noticed.
-    pub pings: Pings,
     /// Who may call by showing a token.
     pub api_tokens: ApiTokens,
     /// What happens.
@@ -125,11 +125,11 @@ pub struct Api {
     consoles: Consoles,
     tokens: Tokens,
     sessions: Sessions,
+    serial: Serial,
+    pings: Pings,
     ports: Ports,
     definitions: Definitions,
     hook: Calls,
-    serial: Serial,
-    pings: Pings,
     bearers: ApiTokens,
     feed: Feed,
     audit: Audit,
@@ -151,11 +151,11 @@ impl Api {
             consoles,
             tokens,
             sessions,
+            serial,
+            pings,
             ports,
             definitions,
             hook,
-            serial,
-            pings,
             api_tokens,
             feed,
             audit,
@@ -170,11 +170,11 @@ impl Api {
             consoles,
             tokens,
             sessions,
+            serial,
+            pings,
             ports,
             definitions,
             hook,
-            serial,
-            pings,
             bearers: api_tokens,
             feed,
             audit,
@@ -191,6 +191,9 @@ impl Api {
         OpenApiRouter::with_openapi(Frame::openapi())
             .routes(guarded(Operation::ListConsoles, routes!(consoles::list)))
             .routes(guarded(Operation::ListExternalConsoles, routes!(consoles::external)))
+            .routes(guarded(Operation::ReadSerial, routes!(serial::show)))
+            .routes(guarded(Operation::ReadSerial, routes!(serial::output)))
+            .routes(guarded(Operation::AttachSerial, routes!(serial::attach)))
             .routes(guarded(Operation::ShowDefinition, routes!(definitions::show)))
             .routes(guarded(Operation::DefineConsoles, routes!(definitions::apply, definitions::remove)))
             .routes(guarded(Operation::DefineConsoles, routes!(definitions::render)))
@@ -198,9 +201,6 @@ impl Api {
             .routes(guarded(Operation::ListPorts, routes!(ports::list)))
             .routes(guarded(Operation::AllocatePorts, routes!(ports::allocate)))
             .routes(guarded(Operation::AllocatePorts, routes!(ports::release)))
-            .routes(guarded(Operation::ReadSerial, routes!(serial::show)))
-            .routes(guarded(Operation::ReadSerial, routes!(serial::output)))
-            .routes(guarded(Operation::AttachSerial, routes!(serial::attach)))
             .routes(guarded(Operation::MintToken, routes!(tokens::mint)))
             .routes(guarded(Operation::ListTokens, routes!(tokens::list)))
             .routes(guarded(Operation::RevokeToken, routes!(tokens::revoke_all_of)))

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  api (unix socket, TLS)  tunnel (mutual TLS, edges only)  hook (unix socket, libvirt)
-//!        │                     │  └── websocket: frames ◄─► console, or serial: frames ◄─► port
+//!        │                     │  └── websocket: frames ◄─► console   │
 //!        ▼                     ▼
 //!  consoles · tokens · sessions · ports     what may be done, and what is going on
 //!        │                     │

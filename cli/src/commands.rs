@@ -30,8 +30,8 @@ pub(crate) fn run(line: CommandLine, output: Output) -> Result<(), Failure> {
     let General { socket, network, timeout, .. } = line.general;
     let agent = || Ok::<_, Failure>(Agent::at(Place::of(socket, &network)?, timeout.get())?);
     match line.command {
-        Command::Consoles(arguments) => consoles::run(arguments, agent, output),
         Command::Console(arguments) => console::run(&arguments, &agent()?),
+        Command::Consoles(arguments) => consoles::run(arguments, agent, output),
         Command::Log(arguments) => log::run(&arguments, &agent()?, output),
         Command::Url(request) => url::run(&request, &agent()?, output),
         Command::Sessions(arguments) => sessions::run(&arguments, &agent()?, output),

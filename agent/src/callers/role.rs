@@ -83,6 +83,10 @@ pub enum Operation {
     ListConsoles,
     /// See the consoles that libvirt does not know, and where they are.
     ListExternalConsoles,
+    /// See who is on a serial port, and what it said.
+    ReadSerial,
+    /// Attach to a serial port.
+    AttachSerial,
     /// See which ports are whose.
     ListPorts,
     /// Get ports for a domain, and give them back.
@@ -91,10 +95,6 @@ pub enum Operation {
     ShowDefinition,
     /// Write consoles into domains' definitions, or XML for whoever writes it there.
     DefineConsoles,
-    /// See who is on a serial port, and what it said.
-    ReadSerial,
-    /// Attach to a serial port.
-    AttachSerial,
     /// Make a token.
     MintToken,
     /// See tokens.
@@ -126,12 +126,12 @@ impl Operation {
         Self::ReadDescription,
         Self::ListConsoles,
         Self::ListExternalConsoles,
+        Self::ReadSerial,
+        Self::AttachSerial,
         Self::ListPorts,
         Self::AllocatePorts,
         Self::ShowDefinition,
         Self::DefineConsoles,
-        Self::ReadSerial,
-        Self::AttachSerial,
         Self::MintToken,
         Self::ListTokens,
         Self::RevokeToken,
@@ -154,12 +154,12 @@ impl Operation {
             }
             Self::ListConsoles
             | Self::ListExternalConsoles
+            | Self::ReadSerial
+            | Self::AttachSerial
             | Self::ShowDefinition
             | Self::DefineConsoles
             | Self::ListPorts
             | Self::AllocatePorts
-            | Self::ReadSerial
-            | Self::AttachSerial
             | Self::ReadAudit => [All, All, Nothing],
             Self::RotateSigningKeys | Self::ListApiTokens | Self::CreateApiToken | Self::RevokeApiToken => {
                 [All, Nothing, Nothing]
@@ -180,12 +180,12 @@ impl Operation {
             Self::ReadDescription => "read the API's description",
             Self::ListConsoles => "list consoles",
             Self::ListExternalConsoles => "list external consoles",
+            Self::ReadSerial => "read serial ports",
+            Self::AttachSerial => "attach to serial ports",
             Self::ListPorts => "list ports",
             Self::AllocatePorts => "get or release ports",
             Self::ShowDefinition => "see what consoles are defined to be",
             Self::DefineConsoles => "write consoles into domains' XML",
-            Self::ReadSerial => "read serial ports",
-            Self::AttachSerial => "attach to serial ports",
             Self::MintToken => "make tokens",
             Self::ListTokens => "list tokens",
             Self::RevokeToken => "withdraw tokens",
@@ -211,12 +211,12 @@ mod tests {
         ReadDescription       all  all   all
         ListConsoles          all  all   -
         ListExternalConsoles  all  all   -
+        ReadSerial            all  all   -
+        AttachSerial          all  all   -
         ListPorts             all  all   -
         AllocatePorts         all  all   -
         ShowDefinition        all  all   -
         DefineConsoles        all  all   -
-        ReadSerial            all  all   -
-        AttachSerial          all  all   -
         MintToken             all  all   all
         ListTokens            all  all   own
         RevokeToken           all  all   own

@@ -90,7 +90,7 @@ fn graphics_of(sort: &str) -> Option<&'static str> {
 /// Why a serial port that is no console is none.
 fn serial_of(sort: &str) -> &'static str {
     match sort {
-        "pty" | "unix" | "tcp" => "serial ports of domains are not served by this release, or not where this one is",
+        "pty" | "unix" | "tcp" => "the emulator itself connects somewhere, or speaks TLS there",
         "file" | "pipe" => "its bytes go into a file of the host, and nobody can answer",
         "dev" => "it is wired to a device of the host",
         "null" => "its bytes go nowhere",

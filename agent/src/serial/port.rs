@@ -172,11 +172,6 @@ impl Port {
         (inner.history.last(bytes), inner.history.end(), inner.start.clone())
     }
 
-    /// The offset of the next byte.
-    pub(super) fn end(&self) -> u64 {
-        self.inner().history.end()
-    }
-
     /// What it said last; none if it said nothing that is kept.
     pub(super) fn output(&self, part: Part) -> Option<Output> {
         let inner = self.inner();

@@ -66,6 +66,7 @@ fn libvirt(uuid: ConsoleUuid) -> Hypervisor {
                 | Command::OpenConsole { .. }
                 | Command::Definition { .. }
                 | Command::Redefine { .. }
+                | Command::OpenConsole { .. }
                 | Command::OpenGraphics { .. }) => {
                     panic!("nobody asked for {other:?}")
                 }

@@ -79,6 +79,7 @@ fn libvirt() -> Hypervisor {
                 | Command::OpenConsole { .. }
                 | Command::Definition { .. }
                 | Command::Redefine { .. }
+                | Command::OpenConsole { .. }
                 | Command::OpenGraphics { .. }) => {
                     panic!("nobody asked for {other:?}")
                 }

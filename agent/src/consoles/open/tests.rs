@@ -42,9 +42,9 @@ fn hypervisor(
                 Command::OpenGraphics { index, reply, .. } => drop(reply.send(open(index))),
                 other @ (Command::Domains { .. }
                 | Command::Find { .. }
+                | Command::OpenConsole { .. }
                 | Command::Definition { .. }
                 | Command::Redefine { .. }
-                | Command::OpenConsole { .. }
                 | Command::IsMigrating { .. }) => {
                     panic!("nobody asked for {other:?}")
                 }

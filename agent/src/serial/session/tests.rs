@@ -79,7 +79,7 @@ async fn a_viewer_that_does_not_read_is_told_what_it_missed_and_holds_nobody_up(
     let mut read = Vec::new();
     for piece in all.chunks(CHUNK) {
         port.append(piece);
-        while read.len() < usize::try_from(port.end()).unwrap() {
+        while read.len() < usize::try_from(port.latest(0).1).unwrap() {
             read.extend(next(&mut quick).await.into_data());
         }
     }
@@ -87,19 +87,17 @@ async fn a_viewer_that_does_not_read_is_told_what_it_missed_and_holds_nobody_up(
 
     let (mut offset, mut skipped) = (0, 0);
     while offset < all.len() {
-        match next(&mut slow).await {
-            Message::Binary(bytes) => {
-                assert_eq!(bytes[..], all[offset..offset + bytes.len()]);
-                offset += bytes.len();
-            }
-            message => {
-                let said = serde_json::from_str(message.to_text().unwrap()).unwrap();
-                let FromAgent::Skipped { from, to, why: Why::Slow } = said else { panic!("{said:?}") };
-                assert_eq!(from, offset as u64);
-                offset = usize::try_from(to).unwrap();
-                skipped += to - from;
-            }
+        let message = next(&mut slow).await;
+        if let Message::Binary(bytes) = message {
+            assert_eq!(bytes[..], all[offset..offset + bytes.len()]);
+            offset += bytes.len();
+            continue;
         }
+        let said = serde_json::from_str(message.to_text().unwrap()).unwrap();
+        let FromAgent::Skipped { from, to, why: Why::Slow } = said else { panic!("{said:?}") };
+        assert_eq!(from, offset as u64);
+        offset = usize::try_from(to).unwrap();
+        skipped += to - from;
     }
     assert!(skipped > 30 * CHUNK as u64, "{skipped}");
 }
@@ -132,16 +130,13 @@ async fn an_end_comes_after_the_last_words() {
     port.append(&[b'x'; 1000]);
     port.set_link(Link::Over(Reason::NotRunning));
     let mut read = 0;
-    loop {
-        match next(&mut viewer).await {
-            Message::Binary(bytes) => read += bytes.len(),
-            end => {
-                let closed = CloseFrame { code: 4410.into(), reason: "console_closed".into() };
-                assert_eq!(end, Message::Close(Some(closed)));
-                break;
-            }
-        }
-    }
+    let end = loop {
+        let message = next(&mut viewer).await;
+        let Message::Binary(bytes) = message else { break message };
+        read += bytes.len();
+    };
+    let closed = CloseFrame { code: 4410.into(), reason: "console_closed".into() };
+    assert_eq!(end, Message::Close(Some(closed)));
     assert_eq!(read, 1000);
     let refused = Interest::in_port(port).attach(applicant(false)).unwrap_err();
     assert_eq!(refused, Reason::NotRunning);
