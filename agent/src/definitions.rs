@@ -37,7 +37,7 @@ use uuid::Uuid;
 pub use self::arrival::Settled;
 pub use self::arrivals::{Arrivals, follow};
 pub use self::error::{ApplyError, RenderError};
-use crate::hypervisor::{Definition, DomainState, Hypervisor, NameOrUuid, RedefineError};
+use crate::hypervisor::{CallError, Definition, DomainState, Hypervisor, NameOrUuid, RedefineError};
 use crate::ports::{Device, DeviceKind, Ports};
 
 /// How often a change is made up anew because somebody else has changed the definition meanwhile.
@@ -52,6 +52,9 @@ struct Shared {
     hypervisor: Hypervisor,
     ports: Ports,
     host: Host,
+    /// One change of a definition at a time: two of the same domain would take each other's ports away. Held while libvirt
+    /// is called; nothing on the hook's path takes it.
+    turn: tokio::sync::Mutex<()>,
 }
 
 /// A device and the port that it has.
@@ -105,7 +108,7 @@ pub struct Merged {
 impl Definitions {
     /// Those of this host.
     pub fn new(hypervisor: Hypervisor, ports: Ports, host: Host) -> Self {
-        Self(Arc::new(Shared { hypervisor, ports, host }))
+        Self(Arc::new(Shared { hypervisor, ports, host, turn: tokio::sync::Mutex::default() }))
     }
 
     /// A domain's.
@@ -117,10 +120,11 @@ impl Definitions {
 
     /// Gives a domain consoles, from its next start on.
     pub async fn apply(&self, wanted: &NameOrUuid, spec: &ConsoleSpec) -> Result<Changed, ApplyError> {
-        let Shared { hypervisor, ports, host } = &*self.0;
+        let Shared { hypervisor, ports, host, turn } = &*self.0;
         if let Some(serial) = spec.serial.as_ref().filter(|serial| !host.keeps(&serial.log)) {
             return Err(ApplyError::LogElsewhere { log: serial.log.to_string(), folder: host.logs.to_string() });
         }
+        let _turn = turn.lock().await;
         for _ in 0..TRIES {
             let definition = self.find(wanted).await?;
             let uuid = definition.uuid;
@@ -131,11 +135,18 @@ impl Definitions {
             let merged = Secret::new(merge(xml, spec, host, self.allocation(spec, &given).as_ref(), &fresh)?);
             let changed = merged != definition.defined;
             if changed && let Err(error) = hypervisor.redefine(uuid, definition.defined.clone(), merged.clone()).await {
-                // As far as is known it has what it had.
-                ports.keep_only(uuid, &before.as_ref().map_or_else(Vec::new, devices)).await?;
                 match error {
-                    RedefineError::Changed => continue,
-                    RedefineError::Read(_) | RedefineError::Call(_) => return Err(error.into()),
+                    RedefineError::Changed => {
+                        ports.keep_only(uuid, &before.as_ref().map_or_else(Vec::new, devices)).await?;
+                        continue;
+                    }
+                    // libvirt has said no: it has what it had.
+                    RedefineError::Read(_) | RedefineError::Call(CallError::Libvirt(_)) => {
+                        ports.keep_only(uuid, &before.as_ref().map_or_else(Vec::new, devices)).await?;
+                        return Err(error.into());
+                    }
+                    // It may have the new ones yet: both are kept for it.
+                    RedefineError::Call(_) => return Err(error.into()),
                 }
             }
             ports.keep_only(uuid, &devices(spec)).await?;
@@ -149,6 +160,7 @@ impl Definitions {
 
     /// Takes the consoles away that Porthole gave a domain, from its next start on.
     pub async fn remove(&self, wanted: &NameOrUuid) -> Result<Changed, ApplyError> {
+        let _turn = self.0.turn.lock().await;
         for _ in 0..TRIES {
             let definition = self.find(wanted).await?;
             let uuid = definition.uuid;

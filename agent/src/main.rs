@@ -136,7 +136,7 @@ async fn run(config: Config, file: Followed<Config>, logs: Logs) -> anyhow::Resu
         logs,
     };
     life.spawn(file.follow(life.reloads(), shutdown.clone(), move |config| running.apply(config)));
-    let (calls, arrivals) = (Calls::default(), Arrivals::default());
+    let (calls, arrivals) = (Calls::default(), Arrivals::new(store.clone(), Arc::clone(&clock)));
     let steps = Steps::new(hook::Parts {
         definitions: definitions.clone(),
         arrivals: arrivals.clone(),

@@ -12,6 +12,7 @@
 
 mod ailment;
 mod api_tokens;
+mod arrivals;
 mod convert;
 mod place;
 mod ports;

@@ -321,6 +321,11 @@ impl Tokens {
         self.0.recorder.store.mark_tokens()
     }
 
+    /// What there was at that time.
+    pub async fn mark_at(&self, at: UnixTime) -> Result<TokenMark, store::Error> {
+        self.0.recorder.store.mark_tokens_at(at).await
+    }
+
     /// As [`Self::void_domain`], of what was made until then. What is void already stays so for its own reason.
     pub fn void_domain_until(&self, uuid: ConsoleUuid, reason: Reason, until: TokenMark) {
         let recorder = self.0.recorder.clone();

@@ -197,7 +197,7 @@ mod tests {
         let rules = std::fs::read_to_string("../packaging/tmpfiles.d/porthole.conf").unwrap();
         let folders: Vec<_> =
             rules.lines().filter(|line| line.starts_with("d ")).filter_map(|line| line.split(' ').nth(1)).collect();
-        assert_eq!(folders, [Host::SOCKETS, Host::LOGS]);
+        assert_eq!(folders, [Host::SOCKETS, "/var/lib/porthole-hook", Host::LOGS]);
     }
 
     #[test]

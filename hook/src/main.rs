@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
 use porthole_hook::ask::ask;
-use porthole_hook::config::{self, Config};
+use porthole_hook::config::{self, Config, WithoutAgent};
 use porthole_hook::glance::{Glance, glance};
 use porthole_hook::input;
 use porthole_hook::outcome::{Failure, Outcome};
@@ -74,7 +74,8 @@ fn about(option: &OsString) -> ExitCode {
 fn finish(step: Step, config: &std::path::Path) -> ExitCode {
     let (config, bad_config) = match Config::load(config) {
         Ok(config) => (config, None),
-        Err(bad) => (Config::default(), Some(bad)),
+        // Nobody knows what was wanted: what is managed does not come.
+        Err(bad) => (Config { incoming_without_agent: WithoutAgent::Refuse, ..Config::default() }, Some(bad)),
     };
     let outcome = match input::read(io::stdin(), INPUT_DEADLINE) {
         Err(no_input) => Outcome::failed(step, Glance::default(), &no_input.into(), config.incoming_without_agent),

@@ -8,7 +8,7 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -43,8 +43,8 @@ pub struct Spool(PathBuf);
 /// What waits in it.
 #[derive(Debug, Default)]
 pub struct Found {
-    /// The files, the oldest first, and what they say; nothing where one makes no sense.
-    pub steps: Vec<(PathBuf, Option<Waiting>)>,
+    /// The files, the oldest first, what they say and when it happened; nothing where one makes no sense.
+    pub steps: Vec<(PathBuf, Option<(Waiting, SystemTime)>)>,
     /// Some found no room.
     pub overflow: bool,
 }
@@ -99,10 +99,11 @@ impl Spool {
     }
 }
 
-fn read(path: &Path) -> Option<Waiting> {
+fn read(path: &Path) -> Option<(Waiting, SystemTime)> {
+    let nanoseconds: u64 = path.file_name()?.to_str()?.get(..20)?.parse().ok()?;
     let mut text = Vec::new();
     fs::File::open(path).ok()?.take(LARGEST).read_to_end(&mut text).ok()?;
-    serde_json::from_slice(&text).ok()
+    Some((serde_json::from_slice(&text).ok()?, UNIX_EPOCH + Duration::from_nanos(nanoseconds)))
 }
 
 #[cfg(test)]
@@ -124,7 +125,7 @@ mod tests {
     }
 
     fn names(spool: &Spool) -> Vec<Option<String>> {
-        spool.look().unwrap().steps.into_iter().map(|(_, waiting)| Some(waiting?.step.name)).collect()
+        spool.look().unwrap().steps.into_iter().map(|(_, waiting)| Some(waiting?.0.step.name)).collect()
     }
 
     #[test]
@@ -137,7 +138,8 @@ mod tests {
         }
         assert_eq!(names(&spool), expected);
         let found = spool.look().unwrap();
-        assert_eq!((found.steps[0].1.as_ref(), found.overflow), (Some(&waiting("0")), false));
+        let first = found.steps[0].1.clone().unwrap();
+        assert_eq!((first, found.overflow), ((waiting("0"), UNIX_EPOCH + Duration::from_nanos(1)), false));
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 50, "no draft is left");
     }
 

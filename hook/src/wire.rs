@@ -3,6 +3,7 @@
 //! Each is a line of JSON, then, where there is one, the domain's XML, up to the end of the stream. Fields that are not
 //! known are passed over, so that a hook and an agent of neighbouring releases understand each other.
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::step::Step;
@@ -51,15 +52,26 @@ pub enum Nonsense {
     /// The line says something else.
     #[error("its first line cannot be read")]
     Json(#[from] serde_json::Error),
+    /// What follows is not as long as was said: whoever spoke has died over it.
+    #[error("its XML is cut off")]
+    Cut,
     /// There is too much.
     #[error("its XML has more than {MOST_XML} bytes")]
     Xml,
 }
 
+/// The line: what is said, and how much follows.
+#[derive(Debug, Serialize, Deserialize)]
+struct Line<T> {
+    #[serde(flatten)]
+    head: T,
+    xml_bytes: usize,
+}
+
 impl<T: Serialize> Message<T> {
     /// As it is sent.
     pub fn encode(&self) -> Result<Vec<u8>, Nonsense> {
-        let mut text = serde_json::to_vec(&self.head)?;
+        let mut text = serde_json::to_vec(&Line { head: &self.head, xml_bytes: self.xml.len() })?;
         text.reserve_exact(1 + self.xml.len());
         text.push(b'\n');
         text.extend_from_slice(&self.xml);
@@ -67,7 +79,7 @@ impl<T: Serialize> Message<T> {
     }
 }
 
-impl<T: for<'a> Deserialize<'a>> Message<T> {
+impl<T: DeserializeOwned> Message<T> {
     /// Of all that was received. Whoever receives bounds it, by [`MOST`].
     pub fn decode(text: &[u8]) -> Result<Self, Nonsense> {
         let end = text.iter().take(MOST_HEAD).position(|byte| *byte == b'\n').ok_or(Nonsense::Head)?;
@@ -76,7 +88,8 @@ impl<T: for<'a> Deserialize<'a>> Message<T> {
         if xml.len() > MOST_XML {
             return Err(Nonsense::Xml);
         }
-        Ok(Self { head: serde_json::from_slice(head)?, xml: xml.to_vec() })
+        let Line { head, xml_bytes } = serde_json::from_slice(head)?;
+        if xml_bytes == xml.len() { Ok(Self { head, xml: xml.to_vec() }) } else { Err(Nonsense::Cut) }
     }
 }
 
@@ -109,7 +122,7 @@ mod tests {
 
     #[test]
     fn what_a_later_release_adds_is_passed_over() {
-        let answer = Answer::decode(b"{\"verdict\": \"go\", \"mood\": \"good\"}\n").unwrap();
+        let answer = Answer::decode(b"{\"verdict\": \"go\", \"mood\": \"good\", \"xml_bytes\": 0}\n").unwrap();
         assert_eq!(answer, Message { head: Verdict::Go, xml: Vec::new() });
     }
 
@@ -119,7 +132,12 @@ mod tests {
         assert!(matches!(Answer::decode(b"{\"verdict\":\"go\"}"), Err(Nonsense::Head)));
         assert!(matches!(Answer::decode(&vec![b' '; MOST]), Err(Nonsense::Head)));
         assert!(matches!(Answer::decode(b"{\"verdict\":\"stay\"}\n"), Err(Nonsense::Json(_))));
-        let mut long = b"{\"verdict\":\"go\"}\n".to_vec();
+        assert!(matches!(Answer::decode(b"{\"verdict\":\"stay\",\"xml_bytes\":0}\n"), Err(Nonsense::Json(_))));
+        let whole = Message { head: Verdict::Rewritten, xml: b"<domain/>".to_vec() }.encode().unwrap();
+        for cut in whole.iter().position(|byte| *byte == b'\n').unwrap() + 1..whole.len() {
+            assert!(matches!(Answer::decode(&whole[..cut]), Err(Nonsense::Cut)), "{cut}");
+        }
+        let mut long = format!("{{\"verdict\":\"go\",\"xml_bytes\":{MOST_XML}}}\n").into_bytes();
         long.resize(long.len() + MOST_XML + 1, b'x');
         assert!(matches!(Answer::decode(&long), Err(Nonsense::Xml)));
         long.pop();

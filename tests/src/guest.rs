@@ -22,7 +22,7 @@ mod system;
 mod xml;
 
 pub use builder::GuestBuilder;
-pub use hello::{assert_tcp_says_hello, assert_unix_says_hello};
+pub use hello::assert_says_hello;
 pub use serial::SerialConnection;
 pub use system::System;
 pub use xml::{Graphics, Listen, Serial};

@@ -306,7 +306,6 @@ impl From<ApplyError> for Problem {
                 Self::new(StatusCode::CONFLICT, "definition_changed", detail)
             }
             ApplyError::Redefine(RedefineError::Call(ref call)) => Self::reason(call.reason(), chain(&error)),
-            ApplyError::Uses(_) => Self::internal(&error),
             ApplyError::Store(ref cause) => Self::of_ports(cause, &error),
         }
     }

@@ -4,22 +4,23 @@
 //! ([`Definitions::incoming`]). That is for the running domain: its *definition* libvirt makes of what the source sent, so
 //! it is given this host's afterwards ([`Definitions::settle`]), or the next cold start would take the source's ports.
 
-use porthole_domain::{merge, read};
+use porthole_domain::spec::ConsoleLog;
+use porthole_domain::{ConsoleSpec, merge, read};
 use porthole_shared::names::ConsoleUuid;
 use porthole_shared::secret::Secret;
 
 use super::{ApplyError, Definitions, DevicePort, RenderError, devices, fresh};
-use crate::consoles::XmlError;
-use crate::hypervisor::NameOrUuid;
-use crate::ports::uses;
+use crate::hypervisor::{DefinitionError, FindError, NameOrUuid, RedefineError};
 
 /// What came of settling a domain that has arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Settled {
-    /// Its definition has the ports that the table gave it, or none of Porthole's.
-    Already,
-    /// It has them now.
-    Now,
+    /// Its definition has this host's ports and paths, or is none of Porthole's.
+    Yes,
+    /// It has no definition that could have them, or not yet.
+    NotYet,
+    /// It is not here.
+    Gone,
 }
 
 impl Definitions {
@@ -28,40 +29,57 @@ impl Definitions {
     pub async fn incoming(&self, xml: &str) -> Result<Option<Secret<String>>, RenderError> {
         let known = read(xml.as_bytes())?;
         let (Some(uuid), Some(spec)) = (known.uuid, known.spec) else { return Ok(None) };
-        let devices = devices(&spec);
-        let ports = if devices.is_empty() {
+        let spec = self.here(spec);
+        let wanted = devices(&spec);
+        let ports = if wanted.is_empty() {
             Vec::new()
         } else {
-            self.0.ports.allocate_arriving(ConsoleUuid::new(uuid), &devices).await?
+            self.0.ports.allocate_arriving(ConsoleUuid::new(uuid), &wanted).await?
         };
-        let given: Vec<_> = devices.into_iter().zip(ports).map(|(device, port)| DevicePort { device, port }).collect();
+        let given: Vec<_> = wanted.into_iter().zip(ports).map(|(device, port)| DevicePort { device, port }).collect();
         let allocation = self.allocation(&spec, &given);
         let merged = merge(xml.as_bytes(), &spec, &self.0.host, allocation.as_ref(), &fresh(uuid)?)?;
         tracing::info!(domain = known.name, %uuid, transport = %spec.transport, "a domain comes, with consoles of this host");
         Ok(Some(Secret::new(merged)))
     }
 
-    /// Gives the definition of a domain that runs here the ports that it runs with, if they are the table's and it has
-    /// others.
+    /// Gives the definition of a domain that has come what the table and this host have for it. Should somebody else have
+    /// changed it meanwhile, theirs stays, until the next look.
     pub async fn settle(&self, domain: ConsoleUuid) -> Result<Settled, ApplyError> {
-        let definition = self.find(&NameOrUuid::Uuid(domain)).await?;
-        let spec = read(definition.defined.expose().as_bytes())?.spec;
-        let (Some(spec), Some(live)) = (spec, definition.live) else { return Ok(Settled::Already) };
-        let own = self.ports_of(domain).await?;
-        let of = |xml: &str| uses(xml).map_err(|error: XmlError| ApplyError::Uses(error));
-        let (runs_with, defined) = (of(live.expose())?, of(definition.defined.expose())?);
-        let strays = own.iter().any(|DevicePort { device, port }| {
-            let on = |uses: &[crate::ports::Use], same: bool| {
-                uses.iter().any(|used| used.device == *device && (used.port == *port) == same)
-            };
-            on(&runs_with, true) && on(&defined, false)
-        });
-        if !strays {
-            return Ok(Settled::Already);
+        let _turn = self.0.turn.lock().await;
+        let definition = match self.find(&NameOrUuid::Uuid(domain)).await {
+            Ok(definition) => definition,
+            Err(ApplyError::Read(DefinitionError::Transient)) => return Ok(Settled::NotYet),
+            Err(ApplyError::Read(DefinitionError::NoSuchDomain) | ApplyError::Find(FindError::NoSuchDomain)) => {
+                return Ok(Settled::Gone);
+            }
+            Err(error) => return Err(error),
+        };
+        let xml = definition.defined.expose().as_bytes();
+        let Some(spec) = read(xml)?.spec else { return Ok(Settled::Yes) };
+        let spec = self.here(spec);
+        let given = self.allocate(domain, &spec).await?;
+        let allocation = self.allocation(&spec, &given);
+        let merged = Secret::new(merge(xml, &spec, &self.0.host, allocation.as_ref(), &fresh(domain.uuid())?)?);
+        if merged != definition.defined {
+            let defined = definition.defined.clone();
+            match self.0.hypervisor.redefine(domain, defined, merged).await {
+                Ok(()) => {
+                    let name = definition.name;
+                    tracing::info!(domain = %name, uuid = %domain, "the definition of a domain that came has this host's ports");
+                }
+                Err(RedefineError::Changed) => return Ok(Settled::NotYet),
+                Err(error @ (RedefineError::Read(_) | RedefineError::Call(_))) => return Err(error.into()),
+            }
         }
-        let name = definition.name;
-        self.apply(&NameOrUuid::Uuid(domain), &spec).await?;
-        tracing::info!(domain = %name, uuid = %domain, "the definition of a domain that came has this host's ports");
-        Ok(Settled::Now)
+        Ok(Settled::Yes)
+    }
+
+    /// A specification from elsewhere, with logs where this host has them: libvirt writes them as root.
+    fn here(&self, mut spec: ConsoleSpec) -> ConsoleSpec {
+        if let Some(serial) = spec.serial.as_mut().filter(|serial| !self.0.host.keeps(&serial.log)) {
+            serial.log = ConsoleLog::Host;
+        }
+        spec
     }
 }

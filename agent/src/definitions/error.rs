@@ -2,7 +2,6 @@
 
 use porthole_domain::{AllocationError, MergeError, NoRandomness, ReadError};
 
-use crate::consoles::XmlError;
 use crate::hypervisor::{DefinitionError, FindError, RedefineError};
 use crate::ports::AllocateError;
 use crate::store;
@@ -55,9 +54,6 @@ pub enum ApplyError {
     /// The consoles cannot be written.
     #[error(transparent)]
     Render(#[from] RenderError),
-    /// What it listens on cannot be told.
-    #[error("cannot tell on which ports the domain listens")]
-    Uses(#[source] XmlError),
     /// A log is to be where it must not be.
     #[error("the log {log} is not in {folder}: libvirt writes it as root, so nothing else is taken ([consoles] logs)")]
     LogElsewhere {

@@ -11,7 +11,7 @@ use porthole_shared::lifecycle::{Shutdown, chain};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 use tokio::sync::Semaphore;
-use tokio::time::timeout;
+use tokio::time::{interval, timeout};
 use tokio_util::task::TaskTracker;
 
 use super::{Spooled, Steps};
@@ -23,6 +23,9 @@ const AT_ONCE: usize = 64;
 
 /// How long a hook may take to put its question, and to hear the answer. It waits no longer itself.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How often to look for what hooks could not tell, beside each question: they may have been too many, or too late.
+const LOOK: Duration = Duration::from_secs(20);
 
 /// A question that was not answered.
 #[derive(Debug, thiserror::Error)]
@@ -36,9 +39,15 @@ enum Unanswered {
 /// Answers hooks until the agent stops. What it did not hear while it was away comes first.
 pub async fn serve(mut socket: Socket, steps: Steps, spooled: Spooled, shutdown: Shutdown) -> Result<(), Infallible> {
     let spooled = Arc::new(spooled);
-    spooled.take_up(&steps).await;
     let (connections, places) = (TaskTracker::new(), Arc::new(Semaphore::new(AT_ONCE)));
     let complaints = Arc::new(Throttle::default());
+    let now_and_then = async {
+        let mut ticks = interval(LOOK);
+        loop {
+            ticks.tick().await;
+            spooled.take_up(&steps).await;
+        }
+    };
     let accepting = async {
         loop {
             // Never closed.
@@ -62,6 +71,7 @@ pub async fn serve(mut socket: Socket, steps: Steps, spooled: Spooled, shutdown:
     };
     tokio::select! {
         () = accepting => {}
+        () = now_and_then => {}
         () = shutdown.soft.cancelled() => {}
     }
     drop(socket);

@@ -1,8 +1,10 @@
 //! Takes up what hooks left in a folder because nobody answered them, in its order.
 
 use std::path::PathBuf;
+use std::time::UNIX_EPOCH;
 
 use porthole_hook::spool::{Found, Spool};
+use porthole_shared::clock::UnixTime;
 use porthole_shared::lifecycle::chain;
 use tokio::sync::Mutex;
 
@@ -34,12 +36,13 @@ impl Spooled {
         }
         tracing::info!(steps = found.len(), overflow, "taking up what libvirt's hook could not tell");
         for (path, waiting) in found {
-            if let Some(waiting) = waiting {
-                steps.later(&waiting);
+            if let Some((waiting, at)) = waiting {
+                let seconds = at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+                steps.later(&waiting, UnixTime(i64::try_from(seconds).unwrap_or(i64::MAX))).await;
             } else {
                 tracing::warn!(path = %path.display(), "a step that makes no sense was passed over");
             }
-            // Taken up twice, it would say nothing new.
+            // Taken up twice, it would say nothing new: it counts as of when it happened.
             if let Err(error) = tokio::fs::remove_file(&path).await {
                 self.complain("remove a step from", &error);
             }

@@ -7,7 +7,7 @@ use porthole_hook::glance::{Glance, glance};
 use porthole_hook::spool::Waiting;
 use porthole_hook::step::Operation;
 use porthole_hook::wire::{Answer, Message, Question, Verdict};
-use porthole_shared::clock::Clock;
+use porthole_shared::clock::{Clock, UnixTime};
 use porthole_shared::lifecycle::{Shutdown, chain};
 use porthole_shared::names::ConsoleUuid;
 use porthole_shared::reason::Reason;
@@ -17,6 +17,7 @@ use super::server::say;
 use super::{Calls, TakenPort};
 use crate::definitions::{Arrivals, Definitions};
 use crate::ports::{Held, Ports, uses};
+use crate::store::TokenMark;
 use crate::tokens::Tokens;
 
 /// How long libvirt's event of a stop, which says why, may come after the hook's. Measured: up to 1.6 s.
@@ -75,8 +76,18 @@ impl Steps {
     }
 
     /// A step that is told of later than it happened.
-    pub(super) fn later(&self, waiting: &Waiting) {
-        self.happened(waiting.step.operation, waiting.uuid);
+    pub(super) async fn later(&self, waiting: &Waiting, at: UnixTime) {
+        let Some(domain) = waiting.uuid.map(ConsoleUuid::new) else { return };
+        self.0.ports.touch([domain]);
+        if waiting.step.operation == Operation::Stopped {
+            // What was made since is for the guest's next start.
+            match self.0.tokens.mark_at(at).await {
+                Ok(until) => self.void_unless_told(domain, until),
+                Err(error) => {
+                    tracing::warn!(%domain, error = chain(&error), "a stopped guest's links may still be good");
+                }
+            }
+        }
     }
 
     /// Steps that nobody knows any more.
@@ -88,15 +99,14 @@ impl Steps {
         let Some(domain) = uuid.map(ConsoleUuid::new) else { return };
         self.0.ports.touch([domain]);
         if operation == Operation::Stopped {
-            self.void_unless_told(domain);
+            self.void_unless_told(domain, self.0.tokens.mark());
         }
     }
 
     /// Tokens of a guest that has stopped are void. Why it stopped, libvirt's event says; should that be missed, it was
     /// shut off.
-    fn void_unless_told(&self, domain: ConsoleUuid) {
+    fn void_unless_told(&self, domain: ConsoleUuid, until: TokenMark) {
         let (tokens, shutdown) = (self.0.tokens.clone(), self.0.shutdown.clone());
-        let until = tokens.mark();
         drop(self.0.tasks.spawn(async move {
             let _at_once = shutdown.soft.run_until_cancelled(tokio::time::sleep(EVENT_PATIENCE)).await;
             tokens.void_domain_until(domain, Reason::ShutOff, until);
@@ -111,8 +121,11 @@ impl Steps {
         match self.0.definitions.incoming(text).await {
             Ok(None) => say(Verdict::Go),
             Ok(Some(rewritten)) => {
-                if let (Operation::Migrate, Some(uuid)) = (operation, seen.uuid) {
-                    self.0.arrivals.note(ConsoleUuid::new(uuid));
+                if let Some(uuid) = seen.uuid
+                    && let Err(error) = self.0.arrivals.note(ConsoleUuid::new(uuid)).await
+                {
+                    let error = chain(&error);
+                    tracing::warn!(%uuid, error, "the definition of a domain that comes may keep its ports of elsewhere");
                 }
                 Message { head: Verdict::Rewritten, xml: rewritten.expose().clone().into_bytes() }
             }

@@ -100,7 +100,6 @@ async fn answer(mut commands: mpsc::Receiver<Command>, domains: Domains) {
                 drop(reply.send(described));
             }
             Command::Find { .. }
-            | Command::OpenConsole { .. }
             | Command::Definition { .. }
             | Command::Redefine { .. }
             | Command::OpenGraphics { .. }

@@ -63,7 +63,6 @@ fn libvirt(uuid: ConsoleUuid) -> Hypervisor {
                 }
                 Command::IsMigrating { reply, .. } => drop(reply.send(Ok(false))),
                 other @ (Command::Domains { .. }
-                | Command::OpenConsole { .. }
                 | Command::Definition { .. }
                 | Command::Redefine { .. }
                 | Command::OpenConsole { .. }

@@ -162,6 +162,16 @@ impl Store {
         TokenMark(self.newest_token.load(Ordering::Relaxed))
     }
 
+    /// At some time: the newest that was made by then.
+    pub async fn mark_tokens_at(&self, at: UnixTime) -> Result<TokenMark, Error> {
+        let newest: Option<i64> = sqlx::query_scalar("SELECT max(number) FROM tokens WHERE created <= ?")
+            .bind(at.0)
+            .fetch_one(&self.readers)
+            .await
+            .map_err(failed("looking up the newest token of a time"))?;
+        Ok(TokenMark(newest.unwrap_or_default()))
+    }
+
     /// The token whose text has this hash.
     pub async fn token(&self, hash: &TokenHash) -> Result<Option<TokenRecord>, Error> {
         let row = sqlx::query("SELECT *, boot_id = ?2 AS this_boot FROM tokens WHERE hash = ?1")

@@ -76,7 +76,6 @@ fn libvirt() -> Hypervisor {
                 }
                 Command::IsMigrating { reply, .. } => drop(reply.send(Ok(false))),
                 other @ (Command::Domains { .. }
-                | Command::OpenConsole { .. }
                 | Command::Definition { .. }
                 | Command::Redefine { .. }
                 | Command::OpenConsole { .. }

@@ -2,7 +2,7 @@
 
 use http::Method;
 use porthole_tests::agent::{Agent, AgentBuilder, Mint};
-use porthole_tests::guest::{Graphics, Listen, Serial, assert_tcp_says_hello, assert_unix_says_hello};
+use porthole_tests::guest::{Graphics, Listen, Serial, assert_says_hello};
 use porthole_tests::libvirt::PrivateLibvirt;
 use porthole_tests::places;
 use porthole_tests::ports::free_port;
@@ -85,7 +85,7 @@ async fn tcp_then_sealed_then_none() {
     assert_eq!(words(&shown["until_restart"]), Vec::<&str>::new(), "{}", dump(&libvirt, uuid).await);
     assert_eq!((&shown["state"], &shown["ports"]), (&json!("running"), &applied["definition"]["ports"]));
     assert!(stack.view(Mint::of(uuid)).await.full_frame().await.unwrap().width > 0);
-    assert_tcp_says_hello(serial, false).await;
+    assert_says_hello(&stack, &stack.agent, uuid, 0).await;
 
     // Sealed: what runs goes on as it is, ports included, until it has stopped.
     let sealed = ["apply", &name, "--vnc", "--serial", "1"];
@@ -103,7 +103,7 @@ async fn tcp_then_sealed_then_none() {
     libvirt.virsh(&["start", &name]).await.unwrap();
     assert_eq!(words(&porthole(&stack.agent, &["show", &name]).await["until_restart"]), Vec::<&str>::new());
     assert!(stack.view(Mint::of(uuid)).await.full_frame().await.unwrap().width > 0);
-    assert_unix_says_hello(&libvirt.sockets().join(format!("{uuid}-serial0.sock"))).await;
+    assert_says_hello(&stack, &stack.agent, uuid, 0).await;
 
     // Away: nothing of ours is left, and what was not ours is as it was.
     let removed = porthole(&stack.agent, &["remove", &name]).await;
@@ -183,7 +183,7 @@ async fn whoever_defines_domains_itself_gets_the_xml_of_the_api() {
     let uuid = merged["uuid"].as_str().unwrap();
     libvirt.virsh(&["start", uuid]).await.unwrap();
     assert!(stack.view(Mint::of(uuid.parse::<Uuid>().unwrap())).await.full_frame().await.unwrap().width > 0);
-    assert_tcp_says_hello(u16::try_from(merged["ports"][1]["port"].as_u64().unwrap()).unwrap(), false).await;
+    assert_says_hello(&stack, &stack.agent, uuid.parse().unwrap(), 0).await;
     // The agent takes it for its own.
     let body = json!({"domain": uuid, "spec": spec});
     assert_eq!(post("/v1/consoles/render", body).await.1["ports"], merged["ports"]);

