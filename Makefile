@@ -16,7 +16,7 @@ endif
 # What `make` installs from Debian where it is missing, and what it is for.
 PACKAGES_build := build-essential pkg-config libvirt-dev python3
 PACKAGES_guests := libvirt-daemon-system libvirt-daemon-driver-qemu libvirt-clients qemu-system-x86 iproute2
-PACKAGES_tests := busybox-static jq python3-venv
+PACKAGES_tests := busybox-static jq python3-venv libxml2-utils
 # Where Node is there already, from wherever, Debian's is not wanted.
 PACKAGES_pages := $(if $(shell command -v npm),,nodejs npm)
 # A few hundred megabytes that only those who test or measure the pages need.
@@ -106,8 +106,9 @@ unit: root build guest browser schemathesis ## all tests, without lint
 # Release builds, as they are shipped.
 bench: root deps web guest browser ## measure (release builds); ARGS='--json --rounds 20'
 	@cargo build --release --workspace --locked
-	@cargo bench --quiet --locked -p porthole-agent --bench tokens --no-run
-	@taskset --cpu-list 0 cargo bench --quiet --locked -p porthole-agent --bench tokens
+	@cargo bench --quiet --locked -p porthole-agent --bench tokens --bench ports --no-run
+	@cargo bench --quiet --locked -p porthole-domain --bench merge
+	@taskset --cpu-list 0 cargo bench --quiet --locked -p porthole-agent --bench tokens --bench ports
 	@$(SUDO) target/release/bench $(ARGS)
 
 # All of the stack. It does without the Linux guest, if that cannot be had: its build then says why.

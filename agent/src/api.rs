@@ -25,18 +25,16 @@ mod failures;
 mod idempotency;
 mod network;
 mod page;
-mod peer;
 mod problem;
 mod routes;
 mod schema;
-mod socket;
 
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request};
+use axum::extract::Request;
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use axum::serve::Listener;
@@ -45,7 +43,6 @@ use nix::unistd::geteuid;
 use porthole_shared::clock::Clock;
 use porthole_shared::lifecycle::Shutdown;
 use porthole_shared::names::{NodeId, NodeName};
-use porthole_shared::tunnel::MAX_BODY_BYTES;
 use serde_json::Value;
 use tokio::net::UnixStream;
 use tokio::sync::Semaphore;
@@ -61,16 +58,19 @@ use self::idempotency::Keys;
 pub use self::network::{Network, NetworkError};
 use self::problem::Problem;
 use self::routes::tokens::TokenView;
-use self::routes::{api_tokens, audit, consoles, events, serial, sessions, status, tokens};
-pub use self::socket::{BindError, Socket};
+use self::routes::{api_tokens, audit, consoles, definitions, events, ports, serial, sessions, status, tokens};
 use crate::audit::Audit;
 use crate::callers::{ApiTokens, Caller, CallerName, Operation, Role};
 use crate::consoles::Consoles;
+use crate::definitions::Definitions;
 use crate::feed::Feed;
+use crate::hook::Calls;
+use crate::ports::Ports;
 use crate::serial::Serial;
 use crate::sessions::Sessions;
 use crate::tokens::Tokens;
 use crate::tunnel::Trust;
+use crate::unix::Socket;
 use crate::websocket::Pings;
 
 /// The most connections to the unix socket at once.
@@ -100,6 +100,12 @@ pub struct Parts {
     pub serial: Serial,
     /// How clients of these that vanished are noticed.
     pub pings: Pings,
+    /// Which ports are whose.
+    pub ports: Ports,
+    /// What domains' consoles are defined to be.
+    pub definitions: Definitions,
+    /// What libvirt's hook has told.
+    pub hook: Calls,
     /// Who may call by showing a token.
     pub api_tokens: ApiTokens,
     /// What happens.
@@ -121,6 +127,9 @@ pub struct Api {
     sessions: Sessions,
     serial: Serial,
     pings: Pings,
+    ports: Ports,
+    definitions: Definitions,
+    hook: Calls,
     bearers: ApiTokens,
     feed: Feed,
     audit: Audit,
@@ -144,6 +153,9 @@ impl Api {
             sessions,
             serial,
             pings,
+            ports,
+            definitions,
+            hook,
             api_tokens,
             feed,
             audit,
@@ -160,6 +172,9 @@ impl Api {
             sessions,
             serial,
             pings,
+            ports,
+            definitions,
+            hook,
             bearers: api_tokens,
             feed,
             audit,
@@ -179,6 +194,13 @@ impl Api {
             .routes(guarded(Operation::ReadSerial, routes!(serial::show)))
             .routes(guarded(Operation::ReadSerial, routes!(serial::output)))
             .routes(guarded(Operation::AttachSerial, routes!(serial::attach)))
+            .routes(guarded(Operation::ShowDefinition, routes!(definitions::show)))
+            .routes(guarded(Operation::DefineConsoles, routes!(definitions::apply, definitions::remove)))
+            .routes(guarded(Operation::DefineConsoles, routes!(definitions::render)))
+            .routes(guarded(Operation::DefineConsoles, routes!(definitions::merge)))
+            .routes(guarded(Operation::ListPorts, routes!(ports::list)))
+            .routes(guarded(Operation::AllocatePorts, routes!(ports::allocate)))
+            .routes(guarded(Operation::AllocatePorts, routes!(ports::release)))
             .routes(guarded(Operation::MintToken, routes!(tokens::mint)))
             .routes(guarded(Operation::ListTokens, routes!(tokens::list)))
             .routes(guarded(Operation::RevokeToken, routes!(tokens::revoke_all_of)))
@@ -204,7 +226,6 @@ impl Api {
             .method_not_allowed_fallback(async || {
                 Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "not with this method")
             })
-            .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
             .layer(from_fn(in_time))
             .layer(from_fn_with_state(gate, admission::admit))
             .with_state(self)

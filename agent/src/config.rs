@@ -7,7 +7,7 @@ use porthole_shared::names::{NodeId, NodeName};
 use porthole_shared::telemetry;
 use serde::Deserialize;
 
-use crate::{admin, api, audit, consoles, hypervisor, serial, sessions, tokens, tunnel};
+use crate::{admin, api, audit, consoles, hook, hypervisor, ports, serial, sessions, tokens, tunnel};
 
 /// `agent.toml`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -18,9 +18,18 @@ pub struct Config {
     /// How libvirt is reached.
     #[serde(default)]
     pub libvirt: hypervisor::Config,
+    /// Where consoles that listen on ports do so.
+    #[serde(default)]
+    pub ports: ports::Config,
+    /// Where this host keeps what belongs to consoles.
+    #[serde(default)]
+    pub consoles: porthole_domain::Host,
     /// For the node itself, and for control planes.
     #[serde(default)]
     pub api: api::Config,
+    /// What libvirt runs at each step of a domain's life.
+    #[serde(default)]
+    pub hook: hook::Config,
     /// For whoever watches over the node.
     #[serde(default)]
     pub admin: admin::Config,
@@ -99,8 +108,10 @@ impl Config {
             .problem()
             .or_else(|| self.sessions.problem())
             .or_else(|| self.libvirt.problem())
+            .or_else(|| self.ports.problem())
             .or_else(|| self.tunnel.problem())
             .or_else(|| self.api.problem(&self.tunnel))
+            .or_else(|| self.hook.problem())
             .or_else(|| self.audit.problem())
             .or_else(|| self.serial.problem())
             .or_else(|| {
@@ -140,6 +151,8 @@ mod tests {
         assert_eq!(sample.audit, smallest.audit);
         assert_eq!(sample.serial, smallest.serial);
         assert_eq!(sample.libvirt, smallest.libvirt);
+        assert_eq!(sample.ports, smallest.ports);
+        assert_eq!(sample.consoles, smallest.consoles);
         assert_eq!(sample.log, smallest.log);
         assert_eq!(sample.api, smallest.api);
         assert_eq!(sample.admin, smallest.admin);
@@ -192,6 +205,8 @@ mod tests {
             ("[urls]\nrdp = \"https://consoles.example.org/\"", "unknown field"),
             ("[serial]\nlast_kib = 1", "[serial] last_kib is 1"),
             ("[serial]\nmax_mib = 0", "[serial] max_mib is 0"),
+            ("[ports]\nserial = \"20000:10000\"", "reversed"),
+            ("[ports]\nserial = \"10000:20001\"", "overlap"),
             ("[audit]\nmax_mib = 0", "[audit] max_mib is 0"),
             ("[audit]\nretention = \"0s\"", "[audit] retention"),
             ("[tokens]\npolicy = \"twice\"", "twice"),

@@ -7,6 +7,8 @@
 //! **Invariant**: nothing is remembered between calls. Where a console is reached is asked for each time it is opened,
 //! because a guest's restart or migration changes it.
 
+mod closed;
+pub(crate) mod devices;
 mod endpoint;
 mod error;
 mod external;
@@ -19,15 +21,17 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use futures_util::stream::{self, StreamExt as _};
+use porthole_shared::lifecycle::chain;
 use porthole_shared::names::{ConsoleId, ConsoleKind, ConsoleName, ConsoleSource, ConsoleUuid};
 
+pub use self::closed::Closed;
+pub use self::devices::XmlError;
 pub use self::endpoint::Endpoint;
 use self::endpoint::endpoint;
 pub use self::error::{FindError, ListError, ResolveError};
 pub use self::external::{External, ExternalConsole, Networks};
 pub use self::serial::{Backend, SerialPort, SerialPorts};
 use self::xml::Graphics;
-pub use self::xml::XmlError;
 use crate::hypervisor::{
     self, DescribeError, DomainDescription, DomainState, DomainSummary, Hypervisor, LibvirtUri, NameOrUuid,
 };
@@ -69,6 +73,8 @@ pub struct Owner {
     pub state: OwnerState,
     /// Its consoles.
     pub kinds: Vec<Kind>,
+    /// Which of these, and which of its other devices, cannot be opened now.
+    pub closed: Vec<Closed>,
 }
 
 /// What an owner is doing.
@@ -151,8 +157,9 @@ impl Consoles {
                 match self.describe(domain.uuid).await {
                     Ok(owner) => owner,
                     Err(error) => {
-                        tracing::debug!(domain = %domain.name, %error, "listed without its consoles");
-                        bare(domain)
+                        let why = chain(&error);
+                        tracing::debug!(domain = %domain.name, error = why, "listed without its consoles");
+                        bare(domain, why)
                     }
                 }
             })
@@ -257,7 +264,8 @@ impl Consoles {
 
     async fn describe(&self, uuid: ConsoleUuid) -> Result<Owner, LookError> {
         let DomainDescription { uuid, name, state, live_xml } = self.0.hypervisor.describe(uuid).await?;
-        let mut kinds = kinds(&xml::graphics(&live_xml)?);
+        let graphics = xml::graphics(&live_xml)?;
+        let mut kinds = kinds(&graphics);
         let ports = serial::read(&live_xml)?.ports;
         kinds.extend(
             (0..)
@@ -265,7 +273,12 @@ impl Consoles {
                 .filter(|(_, port)| port.backend.is_console())
                 .map(|(index, _)| Kind { kind: ConsoleKind::Serial, index }),
         );
-        Ok(Owner { source: ConsoleSource::Libvirt, uuid, name, state: OwnerState::Domain(state), kinds })
+        let is_local = self.0.hypervisor.is_local();
+        let reach = |device: &Graphics| {
+            if is_local { Ok(()) } else { endpoint(device, self.0.libvirt_host.as_deref()).map(drop) }
+        };
+        let closed = closed::closed(&live_xml, &graphics, &kinds, state, reach)?;
+        Ok(Owner { source: ConsoleSource::Libvirt, uuid, name, state: OwnerState::Domain(state), kinds, closed })
     }
 }
 
@@ -287,9 +300,10 @@ fn kinds(graphics: &[Graphics]) -> Vec<Kind> {
     kinds
 }
 
-fn bare(domain: DomainSummary) -> Owner {
+fn bare(domain: DomainSummary, why: String) -> Owner {
     let DomainSummary { uuid, name, state } = domain;
-    Owner { source: ConsoleSource::Libvirt, uuid, name, state: OwnerState::Domain(state), kinds: Vec::new() }
+    let closed = vec![Closed::all(why)];
+    Owner { source: ConsoleSource::Libvirt, uuid, name, state: OwnerState::Domain(state), kinds: Vec::new(), closed }
 }
 
 fn external_owner(console: &ExternalConsole) -> Owner {
@@ -299,6 +313,7 @@ fn external_owner(console: &ExternalConsole) -> Owner {
         name: console.name.clone(),
         state: OwnerState::Unasked,
         kinds: vec![Kind { kind: console.kind, index: 0 }],
+        closed: Vec::new(),
     }
 }
 

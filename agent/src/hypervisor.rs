@@ -13,13 +13,15 @@
 //! What a domain's XML means, which console a token names and who may open it is decided elsewhere.
 //!
 //! **Invariants**: no other module of the product has libvirt or `unsafe`; nothing here writes to the database or waits
-//! for it; nothing here changes a domain; nothing here closes a descriptor that was handed out, so a restart of libvirtd
+//! for it; nothing here changes a domain but one's
+//! definition, when asked to, and only if it still is what whoever asks has seen; nothing here closes a descriptor that was handed out, so a restart of libvirtd
 //! ends no session. Nothing on the path of libvirt's hooks may wait for this module.
 
 mod calls;
 mod command;
 mod config;
 mod console;
+mod definition;
 mod dispatch;
 mod domain;
 mod error;
@@ -36,11 +38,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use porthole_shared::names::ConsoleUuid;
+use porthole_shared::secret::Secret;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 pub use command::Command;
 pub use config::{Config, InvalidUri, LibvirtUri};
+pub use definition::{Definition, DefinitionError, RedefineError};
 pub use domain::{DomainDescription, DomainState, DomainSummary, NameOrUuid};
 pub use error::{CallError, DescribeError, FindError, LibvirtError, ListError, OpenConsoleError, OpenGraphicsError};
 pub use event::{DomainEvent, DomainEventKind, Event, Events, StartCause, StopCause};
@@ -184,6 +188,23 @@ impl Hypervisor {
     pub async fn describe(&self, uuid: ConsoleUuid) -> Result<DomainDescription, DescribeError> {
         let commands = self.commands.as_ref().ok_or(DescribeError::NoSuchDomain)?;
         self.ask(commands, |reply| Command::Describe { uuid, reply }).await
+    }
+
+    /// One domain's definition, with its secrets.
+    pub async fn definition(&self, uuid: ConsoleUuid) -> Result<Definition, DefinitionError> {
+        let commands = self.commands.as_ref().ok_or(DefinitionError::NoSuchDomain)?;
+        self.ask(commands, |reply| Command::Definition { uuid, reply }).await
+    }
+
+    /// Gives a domain that definition, if it still has the one that was seen.
+    pub async fn redefine(
+        &self,
+        uuid: ConsoleUuid,
+        seen: Secret<String>,
+        wanted: Secret<String>,
+    ) -> Result<(), RedefineError> {
+        let commands = self.commands.as_ref().ok_or(DefinitionError::NoSuchDomain)?;
+        self.ask(commands, |reply| Command::Redefine { uuid, seen, wanted, reply }).await
     }
 
     /// A new connection to the domain's graphics device `index` (from 0, in the order of the XML), past its password.

@@ -1,10 +1,10 @@
 //! Porthole's compute agent: it owns libvirt, consoles, tokens and sessions, and ends the WebSocket.
 //!
 //! ```text
-//!  api (unix socket, TLS)  tunnel (mutual TLS, edges only)
-//!        │                     │            └── websocket: frames ◄─► console, or serial: frames ◄─► port
+//!  api (unix socket, TLS)  tunnel (mutual TLS, edges only)  hook (unix socket, libvirt)
+//!        │                     │  └── websocket: frames ◄─► console   │
 //!        ▼                     ▼
-//!  consoles · tokens · sessions             what may be done, and what is going on
+//!  consoles · tokens · sessions · ports     what may be done, and what is going on
 //!        │                     │
 //!        ▼                     ▼
 //!  hypervisor (libvirt)     store (SQLite)  the world
@@ -23,11 +23,15 @@ pub mod audit;
 pub mod callers;
 pub mod config;
 pub mod consoles;
+pub mod definitions;
 pub mod feed;
 #[cfg(test)]
 mod fixture;
+pub mod hook;
 pub mod hypervisor;
 pub mod metrics;
+pub mod ports;
+pub mod reconcile;
 pub mod reload;
 pub mod rfb;
 pub mod serial;
@@ -37,4 +41,5 @@ mod tcp;
 mod throttle;
 pub mod tokens;
 pub mod tunnel;
+pub mod unix;
 pub mod websocket;

@@ -10,18 +10,23 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Parser;
 use porthole_agent::admin::{self, Admin, Answers};
-use porthole_agent::api::{self, Api, Network, Socket};
+use porthole_agent::api::{self, Api, Network};
 use porthole_agent::audit::Audit;
 use porthole_agent::callers::ApiTokens;
 use porthole_agent::config::Config;
 use porthole_agent::consoles::Consoles;
+use porthole_agent::definitions::{self, Arrivals, Definitions};
+use porthole_agent::hook::{self, Calls, Spooled, Steps};
 use porthole_agent::hypervisor::Hypervisor;
+use porthole_agent::ports::Ports;
+use porthole_agent::reconcile;
 use porthole_agent::reload::{self, Running};
 use porthole_agent::serial::{self, Serial};
 use porthole_agent::sessions::{self, Sessions};
 use porthole_agent::store::{self, Store};
 use porthole_agent::tokens::{Parts, SigningKeys, Tokens};
 use porthole_agent::tunnel::{Services, Tunnel};
+use porthole_agent::unix::Socket;
 use porthole_agent::websocket::Pings;
 use porthole_shared::clock::{Clock, SystemClock};
 use porthole_shared::lifecycle::{Lifecycle, Outcome};
@@ -75,6 +80,9 @@ async fn run(config: Config, file: Followed<Config>, logs: Logs) -> anyhow::Resu
     let keys = SigningKeys::open(&config.node.state_dir, &config.tokens, longest.as_seconds(), clock.now())?;
     let hypervisor = Hypervisor::connect(&config.libvirt, shutdown.hard.clone())?;
     let events = hypervisor.events();
+    let ports = Ports::new(config.ports, store.clone(), Arc::clone(&clock));
+    let reconcile = reconcile::follow(ports.clone(), hypervisor.clone(), hypervisor.events(), shutdown.clone());
+    let definitions = Definitions::new(hypervisor.clone(), ports.clone(), config.consoles);
     let consoles = Consoles::new(hypervisor.clone(), config.external, &config.libvirt.uri);
     let state_dir = &config.node.state_dir;
     let serial = Serial::new(&config.serial, state_dir, consoles.clone(), Arc::clone(&clock), shutdown.clone());
@@ -93,7 +101,8 @@ async fn run(config: Config, file: Followed<Config>, logs: Logs) -> anyhow::Resu
     });
     let sessions = Sessions::new(&config.sessions);
 
-    let socket = Socket::bind(&config.api)?;
+    let socket = Socket::bind(&config.api.socket, config.api.group.as_deref(), "api")?;
+    let hook_socket = Socket::bind(&config.hook.socket(&config.api.socket), None, "hook")?;
     let (network, tunnel) = (Network::bind(&config.api, &config.tunnel)?, Tunnel::bind(&config.tunnel)?);
     let admin = Admin::bind(&config.admin).await?;
     let pings = Pings::from(&config.sessions);
@@ -127,6 +136,25 @@ async fn run(config: Config, file: Followed<Config>, logs: Logs) -> anyhow::Resu
         logs,
     };
     life.spawn(file.follow(life.reloads(), shutdown.clone(), move |config| running.apply(config)));
+    let (calls, arrivals) = (Calls::default(), Arrivals::default());
+    let steps = Steps::new(hook::Parts {
+        definitions: definitions.clone(),
+        arrivals: arrivals.clone(),
+        calls: calls.clone(),
+        ports: ports.clone(),
+        tokens: tokens.clone(),
+        taken_port: config.hook.taken_port,
+        clock: Arc::clone(&clock),
+        tasks: life.tasks(),
+        shutdown: shutdown.clone(),
+    });
+    life.spawn(definitions::follow(
+        arrivals,
+        definitions.clone(),
+        hypervisor.clone(),
+        hypervisor.events(),
+        shutdown.clone(),
+    ));
     let api = Api::new(api::Parts {
         config: config.api,
         node,
@@ -137,6 +165,9 @@ async fn run(config: Config, file: Followed<Config>, logs: Logs) -> anyhow::Resu
         sessions: sessions.clone(),
         serial,
         pings,
+        ports,
+        definitions,
+        hook: calls,
         api_tokens: ApiTokens::new(store.clone(), Arc::clone(&clock)),
         feed: sessions.feed().clone(),
         audit: audit.clone(),
@@ -145,8 +176,10 @@ async fn run(config: Config, file: Followed<Config>, logs: Logs) -> anyhow::Resu
 
     drop(tokio::spawn(admin.run(answers, shutdown.clone())));
     life.spawn_server("api", api::run(socket, network, api, shutdown.clone()));
+    life.spawn_server("hook", hook::serve(hook_socket, steps, Spooled::at(config.hook.spool), shutdown.clone()));
     life.spawn_server("tunnel", tunnel.run(services, shutdown.clone()));
     life.spawn(keys.rotate_by_age(store.clone(), Arc::clone(&clock), shutdown.clone()));
+    life.spawn(reconcile);
     life.spawn(store::sweep_now_and_then(store.clone(), clock, shutdown.clone()));
     let follow = sessions::follow(sessions.clone(), tokens, hypervisor, events, shutdown.clone());
     drop(tokio::spawn(follow));

@@ -13,7 +13,7 @@
 //! | `source`, `telnet` | the port's bytes, wherever the emulator has them |
 //! | `hub`, `port` | the task that holds a port, and what it shares with viewers |
 //! | `history` | what was said, by offset: the first and the last of it, what was lost marked |
-//! | `log`, `joining` | what was said while nobody was attached |
+//! | `log`, `spool`, `joining` | what was said while nobody was attached |
 //! | `output` | what was said last, for whoever asks once |
 //! | `roles` | one writer, many watchers, taking over |
 //! | `wire`, `session` | what a viewer is told, and its WebSocket |
@@ -39,6 +39,7 @@ mod port;
 mod roles;
 mod session;
 mod source;
+mod spool;
 mod telnet;
 pub mod wire;
 

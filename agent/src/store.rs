@@ -10,9 +10,11 @@
 //! anything but SQLite; a row of a session is open only while its agent runs, because opening the store closes those that
 //! an earlier run left.
 
+mod ailment;
 mod api_tokens;
 mod convert;
 mod place;
+mod ports;
 mod select;
 mod sessions;
 mod sweep;
@@ -26,8 +28,10 @@ use std::time::Duration;
 
 use porthole_shared::clock::UnixTime;
 use sqlx::Connection as _;
+use sqlx::migrate::MigrateError;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 
+pub use self::ailment::Ailment;
 use self::place::Place;
 pub use self::place::PlaceError;
 pub use self::select::{ListedToken, TokenPage};
@@ -88,6 +92,17 @@ pub enum OpenError {
     /// The host does not say which boot this is.
     #[error("cannot read {BOOT_ID}, which tells one boot of this host from another")]
     BootId(#[source] std::io::Error),
+    /// It cannot be used until somebody has done something about it.
+    #[error("cannot use {path}: {}", ailment.remedy())]
+    Ailing {
+        /// The file.
+        path: String,
+        /// What ails it.
+        ailment: Ailment,
+        /// What SQLite says.
+        #[source]
+        source: sqlx::Error,
+    },
     /// SQLite does not open it.
     #[error("cannot open {path}")]
     Sqlite {
@@ -104,24 +119,34 @@ pub enum OpenError {
         path: String,
         /// Why.
         #[source]
-        source: sqlx::migrate::MigrateError,
+        source: MigrateError,
     },
     /// The rows that an earlier run left open cannot be closed.
     #[error("cannot close the sessions that an earlier run left open")]
     CloseLeftOpen(#[source] Error),
 }
 
-/// SQLite's primary result code where a write finds no room.
-const SQLITE_FULL: i32 = 13;
-/// Its extended code where the index of the write-ahead log cannot grow, which is for the same reason.
-const SQLITE_IOERR_SHMSIZE: i32 = 0x130a;
+impl OpenError {
+    fn of(path: &str, source: sqlx::Error) -> Self {
+        let path = path.to_owned();
+        match Ailment::of(&source) {
+            Some(ailment) => Self::Ailing { path, ailment, source },
+            None => Self::Sqlite { path, source },
+        }
+    }
 
-impl Error {
-    /// Whether there is no room on the disk: this ends by itself once somebody makes some.
-    pub fn is_full(&self) -> bool {
-        let Self::Sqlite { source: sqlx::Error::Database(error), .. } = self else { return false };
-        let code: Option<i32> = error.code().and_then(|code| code.parse().ok());
-        code.is_some_and(|code| code & 0xff == SQLITE_FULL || code == SQLITE_IOERR_SHMSIZE)
+    fn of_migration(path: &str, error: MigrateError) -> Self {
+        if let MigrateError::Execute(source) | MigrateError::ExecuteMigration(source, _) = error {
+            return Self::of(path, source);
+        }
+        Self::Migrate { path: path.to_owned(), source: error }
+    }
+
+    fn of_closing(path: &str, error: Error) -> Self {
+        match error {
+            Error::Sqlite { source, .. } if Ailment::of(&source).is_some() => Self::of(path, source),
+            Error::Sqlite { .. } | Error::Foreign { .. } => Self::CloseLeftOpen(error),
+        }
     }
 }
 
@@ -138,7 +163,7 @@ impl Store {
     async fn open_as_of(state_dir: &Path, boot_id: &str, now: UnixTime) -> Result<Self, OpenError> {
         let place = Place::take(state_dir)?;
         let path = place.database().display().to_string();
-        let sqlite = |source| OpenError::Sqlite { path: path.clone(), source };
+        let sqlite = |source| OpenError::of(&path, source);
         let options = SqliteConnectOptions::new()
             .filename(place.database())
             .journal_mode(SqliteJournalMode::Wal)
@@ -157,7 +182,7 @@ impl Store {
         sqlx::migrate!("../migrations/agent")
             .run(&writer)
             .await
-            .map_err(|source| OpenError::Migrate { path: path.clone(), source })?;
+            .map_err(|error| OpenError::of_migration(&path, error))?;
         let readers = pool().max_connections(READERS).connect_with(options.read_only(true)).await.map_err(sqlite)?;
         let newest_token: Option<i64> =
             sqlx::query_scalar("SELECT max(number) FROM tokens").fetch_one(&writer).await.map_err(sqlite)?;
@@ -170,7 +195,8 @@ impl Store {
             left_open: Arc::default(),
             _place: Arc::new(place),
         };
-        store.left_open = store.close_left_open(now).await.map_err(OpenError::CloseLeftOpen)?.into();
+        let left_open = store.close_left_open(now).await.map_err(|error| OpenError::of_closing(&path, error))?;
+        store.left_open = left_open.into();
         if !store.left_open.is_empty() {
             tracing::warn!(
                 sessions = store.left_open.len(),

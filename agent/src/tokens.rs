@@ -43,7 +43,7 @@ use crate::callers::CallerName;
 use crate::consoles::Consoles;
 use crate::metrics::instruments;
 use crate::sessions::{Lengths, OpenRow, Recorder, Selector, SessionFacts};
-use crate::store::{self, ListedToken, Store, TokenPage, TokenRecord};
+use crate::store::{self, ListedToken, Store, TokenMark, TokenPage, TokenRecord};
 
 /// The tokens of this node. Clones are handles to the same.
 #[derive(Debug, Clone)]
@@ -308,7 +308,22 @@ impl Tokens {
     /// with such a token later is told why.
     pub fn void_domain(&self, uuid: ConsoleUuid, reason: Reason) {
         // As of now, however long the statement waits: what is made later is for the guest's next start.
-        let (recorder, until) = (self.0.recorder.clone(), self.0.recorder.store.mark_tokens());
+        self.void_domain_until(uuid, reason, self.mark());
+    }
+
+    /// The domains with tokens that are good for something.
+    pub async fn domains(&self) -> Result<Vec<ConsoleUuid>, store::Error> {
+        self.0.recorder.store.domains_with_tokens(self.now()).await
+    }
+
+    /// What there is now.
+    pub fn mark(&self) -> TokenMark {
+        self.0.recorder.store.mark_tokens()
+    }
+
+    /// As [`Self::void_domain`], of what was made until then. What is void already stays so for its own reason.
+    pub fn void_domain_until(&self, uuid: ConsoleUuid, reason: Reason, until: TokenMark) {
+        let recorder = self.0.recorder.clone();
         drop(self.0.recorder.tasks.spawn(async move { recorder.void_domain(uuid, reason, until).await }));
     }
 

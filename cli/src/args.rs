@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use porthole_shared::config::Duration;
 
 use crate::commands::url;
-use crate::commands::{api_tokens, audit, console, keys, log, sessions, tokens};
+use crate::commands::{api_tokens, audit, console, consoles, hook, keys, log, ports, sessions, tokens};
 use crate::pki;
 
 const LONG_ABOUT: &str = "Consoles of libvirt virtual machines in a browser: the operator's commands.\n\n\
@@ -93,15 +93,9 @@ pub(crate) struct Network {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// List the consoles of this node's guests
-    #[command(
-        visible_alias = "domains",
-        after_help = "\
-Examples:
-  porthole consoles
-  porthole consoles --json | jq -r '.consoles[] | select(.state == \"running\") | .name'"
-    )]
-    Consoles,
+    /// List the consoles of this node's guests, or write them into a guest's XML
+    #[command(visible_alias = "domains")]
+    Consoles(consoles::Arguments),
     /// Make a link to a console; prints the URL alone
     Url(url::Request),
     /// Attach this terminal to a guest's serial port
@@ -114,6 +108,10 @@ Examples:
     Tokens(tokens::Arguments),
     /// Show who did what: links made and used, sessions, refusals
     Audit(audit::Arguments),
+    /// Show which of this host's ports are whose
+    Ports(ports::Arguments),
+    /// Say whether libvirt runs the hook
+    Hook(hook::Arguments),
     /// Change the keys that links are signed with
     Keys(keys::Arguments),
     /// List, make and withdraw the tokens that programs call the API with

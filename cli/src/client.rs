@@ -100,16 +100,23 @@ pub(crate) fn query(path: &str, pairs: &[(&str, Option<&str>)]) -> String {
         path.push(if index == 0 { '?' } else { '&' });
         path.push_str(name);
         path.push('=');
-        for byte in value.bytes() {
-            // RFC 3986 section 2.3.
-            if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-                path.push(char::from(byte));
-            } else {
-                path.extend([Some('%'), hex(byte >> 4), hex(byte & 15)].into_iter().flatten());
-            }
-        }
+        path.push_str(&segment(value));
         path
     })
+}
+
+/// A text as a part of a path or query.
+pub(crate) fn segment(text: &str) -> String {
+    let mut escaped = String::new();
+    for byte in text.bytes() {
+        // RFC 3986 section 2.3.
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            escaped.push(char::from(byte));
+        } else {
+            escaped.extend([Some('%'), hex(byte >> 4), hex(byte & 15)].into_iter().flatten());
+        }
+    }
+    escaped
 }
 
 /// An agent.
@@ -164,6 +171,13 @@ impl Agent {
         let body = serde_json::to_vec(body)
             .map_err(|error| ClientError::Nonsense { request: format!("POST {path}"), why: error.to_string() })?;
         self.expect(&Method::POST, path, body.into())
+    }
+
+    /// Has something be so.
+    pub(crate) fn put<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<Answer<T>, ClientError> {
+        let body = serde_json::to_vec(body)
+            .map_err(|error| ClientError::Nonsense { request: format!("PUT {path}"), why: error.to_string() })?;
+        self.expect(&Method::PUT, path, body.into())
     }
 
     /// Has something removed.

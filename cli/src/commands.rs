@@ -14,9 +14,11 @@ use crate::pki;
 pub(crate) mod api_tokens;
 pub(crate) mod audit;
 pub(crate) mod console;
-mod consoles;
+pub(crate) mod consoles;
+pub(crate) mod hook;
 pub(crate) mod keys;
 pub(crate) mod log;
+pub(crate) mod ports;
 mod serial;
 pub(crate) mod sessions;
 mod status;
@@ -28,13 +30,15 @@ pub(crate) fn run(line: CommandLine, output: Output) -> Result<(), Failure> {
     let General { socket, network, timeout, .. } = line.general;
     let agent = || Ok::<_, Failure>(Agent::at(Place::of(socket, &network)?, timeout.get())?);
     match line.command {
-        Command::Consoles => consoles::run(&agent()?, output),
         Command::Console(arguments) => console::run(&arguments, &agent()?),
+        Command::Consoles(arguments) => consoles::run(arguments, agent, output),
         Command::Log(arguments) => log::run(&arguments, &agent()?, output),
         Command::Url(request) => url::run(&request, &agent()?, output),
         Command::Sessions(arguments) => sessions::run(&arguments, &agent()?, output),
         Command::Tokens(arguments) => tokens::run(&arguments, &agent()?, output),
         Command::Audit(arguments) => audit::run(&arguments, &agent()?, output),
+        Command::Ports(arguments) => ports::run(&arguments, &agent()?, output),
+        Command::Hook(arguments) => hook::run(&arguments, &agent()?, output),
         Command::Keys(arguments) => keys::run(&arguments, &agent()?, output),
         Command::ApiToken(arguments) => api_tokens::run(&arguments, &agent()?, output),
         Command::Status => status::run(&agent()?, output),

@@ -187,7 +187,12 @@ impl Agent {
     /// # Panics
     /// When it does not start.
     pub async fn start_again(&mut self) {
-        self.try_start().await.unwrap_or_else(|error| panic!("{error:#}"));
+        self.try_start_again().await.unwrap_or_else(|error| panic!("{error:#}"));
+    }
+
+    /// As [`Self::start_again`], with the error: where it ended at once, what it said.
+    pub async fn try_start_again(&mut self) -> Result<()> {
+        self.try_start().await
     }
 
     /// Ends the one that an earlier process started in this directory; false when none runs.

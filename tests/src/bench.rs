@@ -9,6 +9,7 @@ use serde::Serialize;
 
 pub mod control;
 pub mod first_pixels;
+pub mod hook;
 mod noise;
 
 pub use noise::Noise;

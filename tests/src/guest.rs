@@ -16,11 +16,13 @@ use crate::process::{Identity, run_briefly};
 use crate::wait::{PATIENCE, eventually, try_eventually};
 
 mod builder;
+mod hello;
 mod serial;
 mod system;
 mod xml;
 
 pub use builder::GuestBuilder;
+pub use hello::{assert_tcp_says_hello, assert_unix_says_hello};
 pub use serial::SerialConnection;
 pub use system::System;
 pub use xml::{Graphics, Listen, Serial};

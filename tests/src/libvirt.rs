@@ -22,8 +22,10 @@ use crate::wait::{PATIENCE, try_eventually};
 mod builder;
 mod capabilities;
 mod files;
+mod migration;
 
 pub use builder::Builder;
+pub use migration::Migration;
 
 /// A running private libvirtd. Clones are the same one; it ends with the last of them.
 #[derive(Debug, Clone)]
@@ -39,6 +41,8 @@ struct Host {
     outer: Option<Process>,
     /// Keeps an attached host alive: closing it, as the end of this process does too, ends the host.
     input: Option<std::process::ChildStdin>,
+    /// It runs `porthole-hook`.
+    hooked: bool,
     paused: Mutex<bool>,
     temporary: Option<TempDir>,
 }
@@ -83,8 +87,9 @@ impl PrivateLibvirt {
         }
         let sockets = places::sockets_directory(directory);
         let directory = directory.to_owned();
-        let paused = Mutex::new(false);
-        Some(Self(Arc::new(Host { directory, sockets, init, outer: None, input: None, paused, temporary: None })))
+        let (hooked, paused) = (files::hook(&directory).exists(), Mutex::new(false));
+        let host = Host { directory, sockets, init, outer: None, input: None, hooked, paused, temporary: None };
+        Some(Self(Arc::new(host)))
     }
 
     /// Ends it with all its guests, and waits until they are gone.
@@ -107,6 +112,21 @@ impl PrivateLibvirt {
     /// Where sockets that both sides reach belong: a path short enough for `sun_path`.
     pub fn sockets(&self) -> &Path {
         &self.0.sockets
+    }
+
+    /// Where its hook asks an agent, if it runs one.
+    pub fn hook_socket(&self) -> Option<PathBuf> {
+        self.0.hooked.then(|| files::hook_socket(&self.0.sockets))
+    }
+
+    /// Where its hook leaves what no agent heard.
+    pub fn hook_spool(&self) -> PathBuf {
+        files::hook_spool(&self.0.directory)
+    }
+
+    /// The hook's settings.
+    pub fn hook_config(&self) -> PathBuf {
+        files::hook_config(&self.0.directory)
     }
 
     /// A guest to define and start here. Its name gets a suffix that no other guest has.

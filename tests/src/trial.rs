@@ -199,7 +199,7 @@ impl Trial {
             }
             libvirt.stop().await?;
         }
-        PrivateLibvirt::builder().directory(&directory).hostname(NODE).detached().start().await
+        PrivateLibvirt::builder().directory(&directory).hostname(NODE).hooked().detached().start().await
     }
 
     async fn guests(&self, libvirt: &PrivateLibvirt) -> Result<()> {

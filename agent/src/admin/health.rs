@@ -62,10 +62,10 @@ impl Health {
         }
         let found = match timeout(WRITE_PATIENCE, self.parts.store.try_writing()).await {
             Ok(Ok(())) => None,
-            Ok(Err(error)) if error.is_full() => {
-                Some("the database cannot be written: there is no room on the disk of [node] state_dir".to_owned())
-            }
-            Ok(Err(error)) => Some(format!("the database cannot be written: {}", chain(&error))),
+            Ok(Err(error)) => Some(match error.ailment() {
+                Some(ailment) => format!("the database cannot be written: {}", ailment.remedy()),
+                None => format!("the database cannot be written: {}", chain(&error)),
+            }),
             Err(_elapsed) => Some(format!("the database was not written within {WRITE_PATIENCE:?}")),
         };
         *written = Some((Instant::now(), found.clone()));

@@ -32,6 +32,7 @@ use crate::callers::{Operation, Role, Scope};
     components(schemas(Problem)),
     tags(
         (name = "consoles", description = "What this node has"),
+        (name = "ports", description = "Which of this node's ports are whose"),
         (name = "tokens", description = "Links to consoles"),
         (name = "sessions", description = "Who is connected"),
         (name = "events", description = "What happens"),
@@ -69,7 +70,8 @@ pub(super) fn guarded(operation: Operation, routes: UtoipaMethodRouter<Api>) -> 
 
 fn describe(operation: Operation, paths: &mut Paths) {
     for item in paths.paths.values_mut() {
-        let described = [&mut item.get, &mut item.post, &mut item.delete].into_iter().filter_map(Option::as_mut);
+        let described =
+            [&mut item.get, &mut item.post, &mut item.put, &mut item.delete].into_iter().filter_map(Option::as_mut);
         described.for_each(|described| complete(operation, described));
     }
 }

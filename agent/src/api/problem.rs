@@ -16,7 +16,11 @@ use super::schema;
 use crate::audit::ReadError;
 use crate::callers::{CreateError, Operation, RevokeApiTokenError, Role};
 use crate::consoles::{FindError, ListError};
+use crate::definitions::{ApplyError, RenderError};
+use crate::hypervisor::{self, DefinitionError, RedefineError};
+use crate::ports::AllocateError;
 use crate::sessions::NoSuchSession;
+use crate::store::{self, Ailment};
 use crate::tokens::{MintError, RevokeError, RotateError};
 
 /// What went wrong, for a program (`code`) and for a person (`detail`).
@@ -59,7 +63,7 @@ struct More {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(schema_with = schema::uuid)]
     token_id: Option<TokenId>,
-    /// The line of the body that is wrong, from 1.
+    /// The line of the body, or of the XML, that is wrong, from 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     line: Option<usize>,
@@ -147,6 +151,27 @@ impl Problem {
         if self.status == StatusCode::NOT_FOUND.as_u16() { other } else { self }
     }
 
+    /// A domain has no ports.
+    pub(super) fn no_such_ports() -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "no_such_ports",
+            "no port is this domain's: `porthole ports` shows whose they are",
+        )
+    }
+
+    /// The table of ports could not be written.
+    pub(super) fn of_ports(cause: &store::Error, error: &dyn std::error::Error) -> Self {
+        let Some(ailment) = cause.ailment() else { return Self::internal(error) };
+        tracing::error!(error = chain(error), remedy = ailment.remedy(), "no port changes hands meanwhile");
+        let detail = format!("no port has changed hands: {}; guests and sessions go on meanwhile", ailment.remedy());
+        let status = match ailment {
+            Ailment::Full => StatusCode::INSUFFICIENT_STORAGE,
+            Ailment::ReadOnly | Ailment::Damaged | Ailment::Failing => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        Self::new(status, ailment.code(), detail)
+    }
+
     /// Our own fault: the log says more than the answer.
     pub(super) fn internal(error: &dyn std::error::Error) -> Self {
         let detail = chain(error);
@@ -213,6 +238,76 @@ impl From<MintError> for Problem {
                 )
             }
             MintError::Sign(_) | MintError::Store(_) => Self::internal(&error),
+        }
+    }
+}
+
+impl From<AllocateError> for Problem {
+    fn from(error: AllocateError) -> Self {
+        match error {
+            AllocateError::Devices | AllocateError::Twice(_) => Self::bad_request(error.to_string()),
+            AllocateError::Exhausted(_) => Self::new(StatusCode::CONFLICT, "ports_exhausted", error.to_string()),
+            AllocateError::Held(_) => Self::new(StatusCode::CONFLICT, "ports_held", error.to_string()),
+            AllocateError::Contended => Self::new(StatusCode::CONFLICT, "ports_contended", error.to_string()),
+            AllocateError::Store(ref cause) => Self::of_ports(cause, &error),
+            AllocateError::Probe(_) => Self::internal(&error),
+        }
+    }
+}
+
+impl From<hypervisor::FindError> for Problem {
+    fn from(error: hypervisor::FindError) -> Self {
+        Self::reason(error.reason(), chain(&error))
+    }
+}
+
+impl From<DefinitionError> for Problem {
+    fn from(error: DefinitionError) -> Self {
+        match &error {
+            DefinitionError::NoSuchDomain => Self::reason(Reason::NoSuchConsole, error.to_string()),
+            DefinitionError::Transient => Self::new(StatusCode::CONFLICT, "transient_domain", error.to_string()),
+            DefinitionError::TooLarge { .. } => Self::new(StatusCode::CONFLICT, "bad_xml", error.to_string()),
+            DefinitionError::Call(call) => Self::reason(call.reason(), chain(&error)),
+        }
+    }
+}
+
+impl From<RenderError> for Problem {
+    fn from(error: RenderError) -> Self {
+        match error {
+            RenderError::Xml(ref cause) => {
+                let place = cause.place();
+                let mut problem = Self::new(StatusCode::BAD_REQUEST, "bad_xml", error.to_string());
+                (problem.more.line, problem.more.column) = (Some(place.line), Some(place.column));
+                problem
+            }
+            RenderError::Ports(error) => error.into(),
+            RenderError::Unfit(_) => Self::new(StatusCode::CONFLICT, "ports_unfit", error.to_string()),
+            RenderError::Password(_) | RenderError::Edit(_) => Self::internal(&error),
+        }
+    }
+}
+
+impl From<ApplyError> for Problem {
+    fn from(error: ApplyError) -> Self {
+        match error {
+            ApplyError::Find(error) => error.into(),
+            ApplyError::Read(error) | ApplyError::Redefine(RedefineError::Read(error)) => error.into(),
+            // Not the caller's fault: it is what libvirt has.
+            ApplyError::Render(error @ RenderError::Xml(_)) => {
+                let status = StatusCode::CONFLICT;
+                let title = status.canonical_reason().unwrap_or("Error");
+                Self { status: status.as_u16(), title, ..error.into() }
+            }
+            ApplyError::Render(error) => error.into(),
+            ApplyError::LogElsewhere { .. } => Self::bad_request(error.to_string()),
+            ApplyError::Redefine(RedefineError::Changed) => {
+                let detail = format!("{error}, again and again: ask again when nobody else does");
+                Self::new(StatusCode::CONFLICT, "definition_changed", detail)
+            }
+            ApplyError::Redefine(RedefineError::Call(ref call)) => Self::reason(call.reason(), chain(&error)),
+            ApplyError::Uses(_) => Self::internal(&error),
+            ApplyError::Store(ref cause) => Self::of_ports(cause, &error),
         }
     }
 }

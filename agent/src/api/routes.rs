@@ -6,7 +6,9 @@
 pub(super) mod api_tokens;
 pub(super) mod audit;
 pub(super) mod consoles;
+pub(super) mod definitions;
 pub(super) mod events;
+pub(super) mod ports;
 mod selection;
 pub(super) mod serial;
 pub(super) mod sessions;

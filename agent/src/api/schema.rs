@@ -2,12 +2,15 @@
 //! tables that the parsers use.
 
 use porthole_shared::names::{ConsoleKind, ConsoleSource};
-use utoipa::openapi::schema::SchemaType;
+use utoipa::openapi::schema::{Array, ArrayBuilder, OneOfBuilder, Schema, SchemaType};
 use utoipa::openapi::{KnownFormat, Object, ObjectBuilder, SchemaFormat, Type};
 
 use crate::audit::Kind;
 use crate::callers::Role;
+use crate::ports::{DeviceKind, MOST_DEVICES, PortState, Purpose};
 use crate::tokens::Policy;
+use porthole_domain::Difference;
+use porthole_domain::spec::{SerialProtocol, SharePolicy, Transport};
 
 /// A UUID.
 pub(super) fn uuid() -> Object {
@@ -33,6 +36,12 @@ pub(super) fn asked_kind() -> Object {
     or_null(words(all))
 }
 
+/// Which console of a kind is asked for.
+pub(super) fn asked_index() -> Schema {
+    let number = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0)).maximum(Some(255)).build();
+    Schema::OneOf(OneOfBuilder::new().item(number).item(words(["any"])).build())
+}
+
 /// Where a console's owner is defined.
 pub(super) fn source() -> Object {
     words(ConsoleSource::ALL.map(ConsoleSource::as_str))
@@ -51,6 +60,58 @@ pub(super) fn asked_policy() -> Object {
 /// What sort of thing happened.
 pub(super) fn audit_event() -> Object {
     words(Kind::ALL.iter().map(|kind| kind.as_str()))
+}
+
+/// What a port of the table is.
+pub(super) fn port_state() -> Object {
+    words(PortState::ALL.map(PortState::as_str))
+}
+
+/// From which range a port is.
+pub(super) fn purpose() -> Object {
+    words(Purpose::ALL.map(Purpose::as_str))
+}
+
+/// A device that listens on a port.
+pub(super) fn device() -> Object {
+    let kinds: Vec<_> = DeviceKind::ALL.iter().map(|kind| kind.as_str()).collect();
+    text().pattern(Some(format!("^({})-(0|[1-9][0-9]{{0,2}})$", kinds.join("|")))).build()
+}
+
+/// Devices that want ports.
+pub(super) fn devices() -> Array {
+    ArrayBuilder::new().items(device()).min_items(Some(1)).max_items(Some(MOST_DEVICES)).unique_items(true).build()
+}
+
+/// How consoles are reached.
+pub(super) fn transport() -> Object {
+    words(Transport::ALL.iter().map(|transport| transport.as_str()))
+}
+
+/// Who may watch a screen together.
+pub(super) fn share() -> Object {
+    words(SharePolicy::ALL.iter().map(|share| share.as_str()))
+}
+
+/// What is spoken on a serial port's TCP port.
+pub(super) fn serial_protocol() -> Object {
+    words(SerialProtocol::ALL.iter().map(|protocol| protocol.as_str()))
+}
+
+/// A keymap, or nothing said.
+pub(super) fn keymap() -> Object {
+    let keymap = ObjectBuilder::new().schema_type(SchemaType::from_iter([Type::String, Type::Null]));
+    keymap.pattern(Some("^[A-Za-z0-9_-]{1,32}$")).build()
+}
+
+/// Where what is said on serial ports is kept.
+pub(super) fn console_log() -> Object {
+    text().pattern(Some("^(host|off|(/[^/,]+)+)$")).max_length(Some(1000)).build()
+}
+
+/// Sorts of consoles that differ.
+pub(super) fn differences() -> Array {
+    ArrayBuilder::new().items(words([Difference::Serial, Difference::Vnc].map(Difference::as_str))).build()
 }
 
 /// What a caller is trusted with.

@@ -9,6 +9,7 @@ use hyper_util::rt::TokioIo;
 use porthole_shared::names::{SessionId, TokenId};
 use porthole_shared::reason::Reason;
 use porthole_shared::token::Token;
+use porthole_shared::tunnel::MAX_BODY_BYTES;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -17,6 +18,7 @@ use super::extract::{Asked, Id};
 use super::*;
 use crate::callers::Scope;
 use crate::fixture::Fixture;
+use crate::hypervisor::Hypervisor;
 use crate::tunnel::Tunnel;
 
 /// A core with its API served on a socket.
@@ -33,7 +35,7 @@ impl Served {
         let fixture = Fixture::new().await;
         let path = fixture.dir.path().join("agent.sock");
         let api = api(&fixture);
-        let socket = Socket::bind(&Config { socket: path.clone(), ..Config::default() }).unwrap();
+        let socket = Socket::bind(&path, None, "api").unwrap();
         let shutdown = Shutdown::default();
         let feed = api.feed.clone();
         let task = tokio::spawn(run(socket, Network::default(), api, shutdown.clone()));
@@ -83,6 +85,7 @@ impl Served {
 fn api(fixture: &Fixture) -> Api {
     let node: NodeName = "compute-1".parse().unwrap();
     let clock: Arc<dyn Clock> = Arc::new(fixture.clock.clone());
+    let ports = Ports::new(crate::ports::Config::default(), fixture.store.clone(), Arc::clone(&clock));
     Api::new(Parts {
         config: Config::default(),
         id: NodeId::derived_from(&node),
@@ -93,6 +96,9 @@ fn api(fixture: &Fixture) -> Api {
         sessions: fixture.sessions.clone(),
         serial: fixture.serial(),
         pings: Pings::from(&crate::sessions::Config::default()),
+        hook: Calls::default(),
+        definitions: Definitions::new(Hypervisor::none(), ports.clone(), porthole_domain::Host::default()),
+        ports,
         api_tokens: ApiTokens::new(fixture.store.clone(), Arc::clone(&clock)),
         feed: fixture.sessions.feed().clone(),
         audit: fixture.audit.clone(),

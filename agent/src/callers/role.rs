@@ -13,7 +13,7 @@ use Scope::{All, Nothing, Own};
 pub enum Role {
     /// Everything.
     Admin,
-    /// Sees all, mints, kills and withdraws; neither keys nor API tokens.
+    /// Sees all, mints, kills and withdraws, defines consoles; neither keys nor API tokens.
     Operator,
     /// Mints; sees and ends what it minted.
     Minter,
@@ -87,6 +87,14 @@ pub enum Operation {
     ReadSerial,
     /// Attach to a serial port.
     AttachSerial,
+    /// See which ports are whose.
+    ListPorts,
+    /// Get ports for a domain, and give them back.
+    AllocatePorts,
+    /// See what domains' consoles are defined to be.
+    ShowDefinition,
+    /// Write consoles into domains' definitions, or XML for whoever writes it there.
+    DefineConsoles,
     /// Make a token.
     MintToken,
     /// See tokens.
@@ -113,13 +121,17 @@ pub enum Operation {
 
 impl Operation {
     /// All, for tests and tables.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 21] = [
         Self::ShowStatus,
         Self::ReadDescription,
         Self::ListConsoles,
         Self::ListExternalConsoles,
         Self::ReadSerial,
         Self::AttachSerial,
+        Self::ListPorts,
+        Self::AllocatePorts,
+        Self::ShowDefinition,
+        Self::DefineConsoles,
         Self::MintToken,
         Self::ListTokens,
         Self::RevokeToken,
@@ -144,6 +156,10 @@ impl Operation {
             | Self::ListExternalConsoles
             | Self::ReadSerial
             | Self::AttachSerial
+            | Self::ShowDefinition
+            | Self::DefineConsoles
+            | Self::ListPorts
+            | Self::AllocatePorts
             | Self::ReadAudit => [All, All, Nothing],
             Self::RotateSigningKeys | Self::ListApiTokens | Self::CreateApiToken | Self::RevokeApiToken => {
                 [All, Nothing, Nothing]
@@ -166,6 +182,10 @@ impl Operation {
             Self::ListExternalConsoles => "list external consoles",
             Self::ReadSerial => "read serial ports",
             Self::AttachSerial => "attach to serial ports",
+            Self::ListPorts => "list ports",
+            Self::AllocatePorts => "get or release ports",
+            Self::ShowDefinition => "see what consoles are defined to be",
+            Self::DefineConsoles => "write consoles into domains' XML",
             Self::MintToken => "make tokens",
             Self::ListTokens => "list tokens",
             Self::RevokeToken => "withdraw tokens",
@@ -193,6 +213,10 @@ mod tests {
         ListExternalConsoles  all  all   -
         ReadSerial            all  all   -
         AttachSerial          all  all   -
+        ListPorts             all  all   -
+        AllocatePorts         all  all   -
+        ShowDefinition        all  all   -
+        DefineConsoles        all  all   -
         MintToken             all  all   all
         ListTokens            all  all   own
         RevokeToken           all  all   own

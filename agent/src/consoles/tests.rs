@@ -52,7 +52,11 @@ fn libvirt(domains: Result<Vec<Domain>, CallError>) -> Hypervisor {
                     });
                     drop(reply.send(found));
                 }
-                other @ (Command::OpenGraphics { .. } | Command::OpenConsole { .. } | Command::IsMigrating { .. }) => {
+                other @ (Command::OpenGraphics { .. }
+                | Command::OpenConsole { .. }
+                | Command::Definition { .. }
+                | Command::Redefine { .. }
+                | Command::IsMigrating { .. }) => {
                     panic!("nobody asked for {other:?}")
                 }
             }
@@ -93,18 +97,23 @@ async fn all_owners_are_listed_with_their_consoles() {
         .iter()
         .map(|owner| {
             let kinds: Vec<_> = owner.kinds.iter().map(|kind| format!("{}{}", kind.kind, kind.index)).collect();
-            format!("{} {} {} {}", owner.source, owner.name, owner.state, kinds.join("+"))
+            let closed: Vec<_> =
+                owner.closed.iter().map(|closed| format!("{}: {}", closed.device, closed.why)).collect();
+            let Owner { source, name, state, .. } = owner;
+            format!("{source} {name} {state} {} {}", kinds.join("+"), closed.join("; "))
         })
         .collect();
     assert_eq!(
         words,
         [
-            "libvirt bare running ",
-            "external bmc unknown vnc0",
-            "libvirt db shut_off spice0+vnc0+vnc1",
-            "libvirt odd paused ",
-            "libvirt web running spice0+vnc0+vnc1",
-            "external web unknown tcp0",
+            "libvirt bare running  ",
+            "external bmc unknown vnc0 ",
+            "libvirt db shut_off spice0+vnc0+vnc1 spice 0: the domain is shut_off; vnc 0: the domain is shut_off; \
+             vnc 1: the domain is shut_off",
+            "libvirt odd paused  all: the domain's XML is not well-formed near byte 0: \
+             syntax error: tag not closed: `>` not found before end of input",
+            "libvirt web running spice0+vnc0+vnc1 ",
+            "external web unknown tcp0 ",
         ]
     );
 }

@@ -1,18 +1,11 @@
 //! The graphical consoles in a domain's XML. Pure: text in, facts out.
 //!
-//! Reads `/domain/devices/graphics` and its `<listen>`, and passes over everything else. The XML is libvirt's, but
-//! names, descriptions and metadata in it are a tenant's, so it is read as a stranger's: bounded in length, depth and
-//! number, without a document type, and no entity but XML's own five is resolved.
+//! Reads `/domain/devices/graphics` and its `<listen>`, and passes over everything else, as [`walk`] does it.
 
 use porthole_shared::names::ConsoleKind;
-use quick_xml::XmlVersion;
-use quick_xml::events::{BytesStart, Event};
-use quick_xml::reader::Reader;
+use quick_xml::events::BytesStart;
 
-use crate::hypervisor::MAX_XML_BYTES;
-
-/// The deepest nesting that is read. libvirt's own is below 10; metadata may hold anything.
-const MAX_DEPTH: usize = 128;
+use super::devices::{Stop, XmlError, attribute, walk};
 
 /// The most graphics devices that are read. QEMU takes a handful.
 const MAX_GRAPHICS: usize = 32;
@@ -41,105 +34,28 @@ pub(super) enum Listen {
     Socket(String),
 }
 
-/// The XML cannot be used.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum XmlError {
-    /// It is no well-formed XML.
-    #[error("the domain's XML is not well-formed near byte {position}: {message}")]
-    Malformed {
-        /// About where.
-        position: u64,
-        /// What.
-        message: String,
-    },
-    /// It is beyond what is read.
-    #[error("the domain's XML has too many or too deep elements, or too many bytes")]
-    TooLarge,
-    /// It has a document type, which libvirt does not write.
-    #[error("the domain's XML has a document type")]
-    DocumentType,
-}
-
 /// Reads the graphics devices, in their order.
 pub(super) fn graphics(xml: &str) -> Result<Vec<Graphics>, XmlError> {
-    if xml.len() > MAX_XML_BYTES {
-        return Err(XmlError::TooLarge);
-    }
-    let mut reader = Reader::from_str(xml);
-    reader.config_mut().expand_empty_elements = true;
     let mut found: Vec<Graphics> = Vec::new();
-    // The names of the open elements, as far down as we look.
-    let mut depth = 0_usize;
-    let mut path = [Place::Elsewhere; 3];
-    loop {
-        let position = reader.buffer_position();
-        let malformed = |message: String| XmlError::Malformed { position, message };
-        match reader.read_event().map_err(|error| malformed(error.to_string()))? {
-            Event::Start(element) => {
-                let place = Place::of(&element);
-                match (depth, path, place) {
-                    (2, [Place::Domain, Place::Devices, _], Place::Graphics) => {
-                        let position = u8::try_from(found.len()).map_err(|_| XmlError::TooLarge)?;
-                        if found.len() >= MAX_GRAPHICS {
-                            return Err(XmlError::TooLarge);
-                        }
-                        found.push(read_graphics(position, &element).map_err(malformed)?);
-                    }
-                    (3, [Place::Domain, Place::Devices, Place::Graphics], Place::Listen) => {
-                        if let Some(graphics) = found.last_mut() {
-                            graphics.listen = read_listen(&element, &graphics.listen).map_err(malformed)?;
-                        }
-                    }
-                    _ => {}
+    walk(xml, |device, element| {
+        match (device, element.name().0) {
+            (None, "graphics") => {
+                if found.len() >= MAX_GRAPHICS {
+                    return Err(Stop::TooLarge);
                 }
-                if let Some(slot) = path.get_mut(depth) {
-                    *slot = place;
-                }
-                depth += 1;
-                if depth > MAX_DEPTH {
-                    return Err(XmlError::TooLarge);
+                let position = u8::try_from(found.len()).map_err(|_| Stop::TooLarge)?;
+                found.push(read_graphics(position, element)?);
+            }
+            (Some("graphics"), "listen") => {
+                if let Some(graphics) = found.last_mut() {
+                    graphics.listen = read_listen(element, &graphics.listen)?;
                 }
             }
-            Event::End(_) => {
-                depth = depth.saturating_sub(1);
-                if let Some(slot) = path.get_mut(depth) {
-                    *slot = Place::Elsewhere;
-                }
-            }
-            Event::DocType(_) => return Err(XmlError::DocumentType),
-            Event::Eof if depth == 0 => return Ok(found),
-            Event::Eof => return Err(malformed("it ends within an element".to_owned())),
-            Event::Empty(_)
-            | Event::Text(_)
-            | Event::CData(_)
-            | Event::Comment(_)
-            | Event::Decl(_)
-            | Event::PI(_)
-            | Event::GeneralRef(_) => {}
+            _ => {}
         }
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
-    Domain,
-    Devices,
-    Graphics,
-    Listen,
-    Elsewhere,
-}
-
-impl Place {
-    fn of(element: &BytesStart<'_>) -> Self {
-        // Elements with a prefix (metadata, qemu:commandline) are never ours.
-        match element.name().0 {
-            "domain" => Self::Domain,
-            "devices" => Self::Devices,
-            "graphics" => Self::Graphics,
-            "listen" => Self::Listen,
-            _ => Self::Elsewhere,
-        }
-    }
+        Ok(())
+    })?;
+    Ok(found)
 }
 
 fn read_graphics(position: u8, element: &BytesStart<'_>) -> Result<Graphics, String> {
@@ -175,17 +91,11 @@ fn read_listen(element: &BytesStart<'_>, before: &Listen) -> Result<Listen, Stri
     })
 }
 
-fn attribute(element: &BytesStart<'_>, name: &str) -> Result<Option<String>, String> {
-    let Some(attribute) = element.try_get_attribute(name).map_err(|error| error.to_string())? else {
-        return Ok(None);
-    };
-    let value = attribute.normalized_value(XmlVersion::default()).map_err(|error| error.to_string())?;
-    Ok(Some(value.into_owned()))
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::devices::MAX_DEPTH;
     use super::*;
+    use crate::hypervisor::MAX_XML_BYTES;
     use proptest::prelude::*;
 
     fn domain(devices: &str) -> String {

@@ -7,12 +7,14 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use porthole_shared::names::ConsoleUuid;
+use porthole_shared::secret::Secret;
 use virt::connect::Connect;
 use virt::domain::Domain;
 use virt::error::Error;
 
 use super::command::Command;
 use super::console::{self, OpenFailure};
+use super::definition::{Definition, DefinitionError, RedefineError};
 use super::domain::{DomainDescription, DomainState, DomainSummary, NameOrUuid, console_name};
 use super::error::{CallError, DescribeError, FindError, LibvirtError, ListError, OpenConsoleError, OpenGraphicsError};
 use super::link::{Lease, Link};
@@ -25,6 +27,13 @@ pub(super) fn answer(link: &Arc<Link>, command: Command) {
         Command::Domains { reply } => drop(reply.send(domains(link.quick()))),
         Command::Find { wanted, reply } => drop(reply.send(find(link.quick(), &wanted))),
         Command::Describe { uuid, reply } => drop(reply.send(describe(link.quick(), uuid))),
+        Command::Definition { uuid, reply } => drop(reply.send(definition(link.quick(), uuid))),
+        Command::Redefine { uuid, seen, wanted, reply } => {
+            let redefined = lease(link)
+                .map_err(RedefineError::from)
+                .and_then(|lease| redefine(lease.connection(), uuid, &seen, &wanted));
+            drop(reply.send(redefined));
+        }
         Command::OpenGraphics { uuid, index, reply } => {
             let opened = lease(link)
                 .map_err(OpenGraphicsError::from)
@@ -91,6 +100,46 @@ fn describe(libvirt: &Connect, uuid: ConsoleUuid) -> Result<DomainDescription, D
         return Err(DescribeError::TooLarge { bytes: live_xml.len() });
     }
     Ok(DomainDescription { uuid, name, state, live_xml })
+}
+
+/// With secrets: libvirt would take a definition without them for one that has none.
+const DEFINED: u32 = virt_sys::VIR_DOMAIN_XML_INACTIVE | virt_sys::VIR_DOMAIN_XML_SECURE;
+
+fn definition(libvirt: &Connect, uuid: ConsoleUuid) -> Result<Definition, DefinitionError> {
+    let failed = |error: Error| {
+        if is_no_domain(&error) { DefinitionError::NoSuchDomain } else { call_error(libvirt, &error).into() }
+    };
+    let domain = libvirt.lookup_domain_by_uuid(uuid.uuid()).map_err(failed)?;
+    if !domain.is_persistent().map_err(failed)? {
+        return Err(DefinitionError::Transient);
+    }
+    let defined = short_enough(domain.xml_desc(DEFINED).map_err(failed)?)?;
+    let DomainSummary { uuid, name, state } = summary(&domain).map_err(failed)?;
+    let live = if state.is_active() {
+        Some(short_enough(domain.xml_desc(virt_sys::VIR_DOMAIN_XML_SECURE).map_err(failed)?)?)
+    } else {
+        None
+    };
+    // Drivers that cannot save have nothing saved.
+    let is_saved = domain.has_managed_save(0).unwrap_or(false);
+    Ok(Definition { uuid, name, state, defined, live, is_saved })
+}
+
+fn short_enough(xml: String) -> Result<Secret<String>, DefinitionError> {
+    if xml.len() > MAX_XML_BYTES { Err(DefinitionError::TooLarge { bytes: xml.len() }) } else { Ok(Secret::new(xml)) }
+}
+
+/// libvirt has no way to change a definition only if it is as expected, so it is looked at once more right before.
+fn redefine(
+    libvirt: &Connect,
+    uuid: ConsoleUuid,
+    seen: &Secret<String>,
+    wanted: &Secret<String>,
+) -> Result<(), RedefineError> {
+    if definition(libvirt, uuid)?.defined != *seen {
+        return Err(RedefineError::Changed);
+    }
+    libvirt.define_domain_xml(wanted.expose()).map(drop).map_err(|error| call_error(libvirt, &error).into())
 }
 
 fn summary(domain: &Domain) -> Result<DomainSummary, Error> {

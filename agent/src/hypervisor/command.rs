@@ -7,8 +7,10 @@
 use std::os::fd::OwnedFd;
 
 use porthole_shared::names::ConsoleUuid;
+use porthole_shared::secret::Secret;
 use tokio::sync::oneshot;
 
+use super::definition::{Definition, DefinitionError, RedefineError};
 use super::domain::{DomainDescription, DomainSummary, NameOrUuid};
 use super::error::{CallError, DescribeError, FindError, ListError, OpenConsoleError, OpenGraphicsError};
 
@@ -33,6 +35,24 @@ pub enum Command {
         uuid: ConsoleUuid,
         /// Where the answer goes.
         reply: oneshot::Sender<Result<DomainDescription, DescribeError>>,
+    },
+    /// One domain's definition, with its secrets.
+    Definition {
+        /// Which one.
+        uuid: ConsoleUuid,
+        /// Where the answer goes.
+        reply: oneshot::Sender<Result<Definition, DefinitionError>>,
+    },
+    /// A domain is to have another definition.
+    Redefine {
+        /// Which one.
+        uuid: ConsoleUuid,
+        /// What it must be now.
+        seen: Secret<String>,
+        /// What it is to be.
+        wanted: Secret<String>,
+        /// Where the answer goes.
+        reply: oneshot::Sender<Result<(), RedefineError>>,
     },
     /// A connection to one of a domain's graphical consoles.
     OpenGraphics {
@@ -70,6 +90,8 @@ impl Command {
             Self::Domains { reply } => reply.is_closed(),
             Self::Find { reply, .. } => reply.is_closed(),
             Self::Describe { reply, .. } => reply.is_closed(),
+            Self::Definition { reply, .. } => reply.is_closed(),
+            Self::Redefine { reply, .. } => reply.is_closed(),
             Self::OpenGraphics { reply, .. } => reply.is_closed(),
             Self::OpenConsole { reply, .. } => reply.is_closed(),
             Self::IsMigrating { reply, .. } => reply.is_closed(),
@@ -83,6 +105,8 @@ impl Command {
             Self::Domains { reply } => drop(reply.send(Err(error.into()))),
             Self::Find { reply, .. } => drop(reply.send(Err(error.into()))),
             Self::Describe { reply, .. } => drop(reply.send(Err(error.into()))),
+            Self::Definition { reply, .. } => drop(reply.send(Err(error.into()))),
+            Self::Redefine { reply, .. } => drop(reply.send(Err(error.into()))),
             Self::OpenGraphics { reply, .. } => drop(reply.send(Err(error.into()))),
             Self::OpenConsole { reply, .. } => drop(reply.send(Err(error.into()))),
             Self::IsMigrating { reply, .. } => drop(reply.send(Err(error))),

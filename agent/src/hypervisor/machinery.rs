@@ -141,8 +141,10 @@ fn place(command: &Command) -> (Lane, Key) {
     match command {
         Command::Domains { .. } => (Lane::Quick, Key::List),
         Command::Find { wanted, .. } => (Lane::Quick, Key::Domain(wanted.clone())),
-        Command::Describe { uuid, .. } => (Lane::Quick, by_uuid(uuid)),
-        Command::OpenGraphics { uuid, .. } | Command::OpenConsole { uuid, .. } => (Lane::Domain, by_uuid(uuid)),
+        Command::Describe { uuid, .. } | Command::Definition { uuid, .. } => (Lane::Quick, by_uuid(uuid)),
+        Command::OpenGraphics { uuid, .. } | Command::OpenConsole { uuid, .. } | Command::Redefine { uuid, .. } => {
+            (Lane::Domain, by_uuid(uuid))
+        }
         Command::IsMigrating { uuid, .. } => (Lane::Probe, by_uuid(uuid)),
     }
 }

@@ -11,7 +11,6 @@
 //! until then, so that one can read why a guest has died.
 
 use std::cell::RefCell;
-use std::future::pending;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -24,11 +23,12 @@ use porthole_shared::lifecycle::chain;
 use porthole_shared::reason::Reason;
 use tokio::io::{AsyncRead as _, AsyncWriteExt as _, ReadBuf, ReadHalf};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep};
 
-use super::joining::{ANCHOR_EVERY, Joining, QUIET};
+use super::joining::Joining;
 use super::port::{Input, Key, Link, Port};
 use super::source::{self, Source};
+use super::spool::Spool;
 use super::{Shared, telnet};
 use crate::consoles::open::ConsoleStream;
 use crate::consoles::{ResolveError, SerialPort};
@@ -89,27 +89,33 @@ impl Hub {
             Err(_) if self.is_kept() => self.reopen().await,
             first => first,
         };
-        let joining = self.joining().await;
-        match (&mut opened, &joining) {
+        let mut spool = match (&mut opened, self.joining().await) {
             (Ok(source), Some(joining)) => joining.begin(&self.port, source, self.fresh).await,
-            (Ok(_), None) => self.port.with_history(|history, _| history.mark()),
-            (Err(_), _) => {}
-        }
+            (Ok(_), None) => {
+                self.port.with_history(|history, _| history.mark());
+                None
+            }
+            (Err(_), _) => None,
+        };
         loop {
             let mut source = match opened {
                 Ok(source) => source,
                 Err(reason) => return reason,
             };
             self.port.set_link(Link::Open);
-            if let Left::Unwanted = self.carry(&mut source, joining.as_ref()).await {
+            if let Left::Unwanted = self.carry(&mut source, &mut spool).await {
                 return Reason::ConsoleClosed;
             }
             self.port.set_link(Link::Opening);
             opened = self.reopen().await;
-            match (&opened, &joining) {
-                (Ok(_), _) => self.port.with_history(|history, _| history.mark()),
-                // The guest has stopped: where its log ends now, the next start's begins.
-                (Err(_), Some(joining)) => joining.anchor(&self.port, true, true).await,
+            match (&opened, &mut spool) {
+                (Ok(_), spool) => {
+                    self.port.with_history(|history, _| history.mark());
+                    // What was missed is not in it.
+                    *spool = None;
+                }
+                // Where its log ends now, the next start's begins.
+                (Err(_), Some(spool)) => drop(spool.end()),
                 (Err(_), None) => {}
             }
         }
@@ -122,8 +128,8 @@ impl Hub {
         }
         let Shared { state, boot, .. } = &*self.shared;
         let Key { uuid, index } = self.port.key;
-        let record = state.join(format!("{uuid}-{index}.json"));
-        Joining::of(&self.device, self.port.number, boot.clone(), record).await
+        let spool = state.join(format!("{uuid}-{index}.spool"));
+        Joining::of(&self.device, self.port.number, boot.clone(), spool).await
     }
 
     async fn open(&self) -> Result<Source, Reason> {
@@ -170,40 +176,14 @@ impl Hub {
     }
 
     /// Carries bytes both ways.
-    async fn carry(&mut self, source: &mut Source, joining: Option<&Joining>) -> Left {
+    async fn carry(&mut self, source: &mut Source, spool: &mut Option<Spool>) -> Left {
         let Self { port, input, .. } = self;
         let Source { reader, writer, telnet } = source;
         let mut held = BytesMut::new();
-        // When the port will be quiet, and from which offset on there was no anchor.
-        let (mut quiet_at, mut anchored) = (Some(Instant::now() + QUIET), port.latest(0).1);
-        let look = |quiet| {
-            if let Some(joining) = joining.cloned() {
-                let port = Arc::clone(port);
-                drop(tokio::spawn(async move { joining.anchor(&port, quiet, false).await }));
-            }
-        };
         loop {
-            let quiet = async {
-                match quiet_at.filter(|_| joining.is_some()) {
-                    Some(at) => sleep_until(at).await,
-                    None => pending().await,
-                }
-            };
             tokio::select! {
-                () = quiet => {
-                    (quiet_at, anchored) = (None, port.latest(0).1);
-                    look(true);
-                }
-                read = read(port, reader, telnet.as_deref_mut()) => match read {
-                    Ok(answer) => {
-                        held.extend_from_slice(&answer);
-                        quiet_at = Some(Instant::now() + QUIET);
-                        let end = port.latest(0).1;
-                        if end - anchored > ANCHOR_EVERY {
-                            anchored = end;
-                            look(false);
-                        }
-                    }
+                read = read(port, reader, telnet.as_deref_mut(), spool) => match read {
+                    Ok(answer) => held.extend_from_slice(&answer),
                     Err(error) => {
                         tracing::debug!(?port, %error, "a serial port's stream has ended");
                         return Left::Lost;
@@ -244,6 +224,7 @@ async fn read(
     port: &Port,
     reader: &mut ReadHalf<ConsoleStream>,
     mut telnet: Option<&mut telnet::Decoder>,
+    spool: &mut Option<Spool>,
 ) -> io::Result<Vec<u8>> {
     std::future::poll_fn(|cx| {
         SCRATCH.with_borrow_mut(|scratch| {
@@ -255,15 +236,23 @@ async fn read(
             }
             let mut answer = Vec::new();
             match telnet.as_deref_mut() {
-                None => port.append(bytes),
+                None => keep(port, bytes, spool),
                 Some(decoder) => {
                     let mut data = Vec::with_capacity(bytes.len());
                     decoder.decode(bytes, &mut data, &mut answer);
-                    port.append(&data);
+                    keep(port, &data, spool);
                 }
             }
             Ok(answer).into()
         })
     })
     .await
+}
+
+fn keep(port: &Port, bytes: &[u8], spool: &mut Option<Spool>) {
+    port.append(bytes);
+    if let Some(Err(error)) = spool.as_mut().map(|spool| spool.append(bytes)) {
+        tracing::warn!(?port, error = chain(&error), "cannot keep what a serial port says for the next run");
+        *spool = None;
+    }
 }

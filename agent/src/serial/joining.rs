@@ -2,7 +2,7 @@
 //! that. What is joined with what is said in [`log`](super::log).
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use porthole_shared::lifecycle::chain;
@@ -10,16 +10,14 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::log::{self, Place, Record};
+use super::log::{self, Place};
 use super::port::Port;
 use super::source::Source;
+use super::spool::{self, Spool};
 use crate::consoles::{Backend, SerialPort};
 
 /// So long without a byte, and a port is quiet.
-pub(super) const QUIET: Duration = Duration::from_millis(100);
-
-/// After so many bytes an anchor is looked for although the port is not quiet.
-pub(super) const ANCHOR_EVERY: u64 = 1024 * 1024;
+const QUIET: Duration = Duration::from_millis(100);
 
 /// How long joining may take. Viewers wait for it.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -30,34 +28,32 @@ const GATHER: Duration = Duration::from_millis(250);
 /// How much is read of a port before it is joined.
 const MOST_EARLY: usize = 4 * 1024 * 1024;
 
-/// How much of the latest output an anchor is found by.
-const LATEST: u64 = 4096;
+/// How much of the end of a log is searched.
+const SEARCHED: u64 = 16 * 1024 * 1024;
 
-/// A port's log, and what is known of it. Clones are the same.
-#[derive(Debug, Clone)]
-pub(super) struct Joining(Arc<About>);
-
+/// A port's log, and where its latest output is kept.
 #[derive(Debug)]
-struct About {
+pub(super) struct Joining {
     log: PathBuf,
     socket: Option<PathBuf>,
-    record: PathBuf,
+    spool: PathBuf,
     guest: String,
-    origin: Mutex<Option<Place>>,
 }
 
-/// A place in the log from which the history can be written, and what offset it has.
-#[derive(Debug)]
-struct Candidate {
-    place: Place,
-    base: u64,
-    start: Option<String>,
-    origin: Option<Place>,
+/// Where the history goes on.
+#[derive(Debug, Clone)]
+enum From {
+    /// Behind what an earlier run received, under the same start.
+    Received { start: String, end: u64, latest: Arc<Vec<u8>> },
+    /// Behind the last start's output, with offset 0.
+    Behind(Arc<Vec<u8>>),
+    /// At a place in the log, with offset 0.
+    Place(Place),
 }
 
 impl Joining {
-    /// For a port that has a log; `record` is where what is known of it is kept.
-    pub(super) async fn of(device: &SerialPort, number: Option<u32>, boot: String, record: PathBuf) -> Option<Self> {
+    /// For a port that has a log; `spool` is where its latest output is kept.
+    pub(super) async fn of(device: &SerialPort, number: Option<u32>, boot: String, spool: PathBuf) -> Option<Self> {
         let log = device.log.clone()?;
         let socket = match &device.backend {
             Backend::Unix(path) => Some(path.clone()),
@@ -65,131 +61,99 @@ impl Joining {
         };
         let known = socket.clone();
         let guest = spawn_blocking(move || log::guest(&boot, number, known.as_deref())).await.ok()?;
-        Some(Self(Arc::new(About { log, socket, record, guest, origin: Mutex::default() })))
+        Some(Self { log, socket, spool, guest })
     }
 
     /// Writes what was missed into the history of a port that was attached to just now; or, if that is not to be told,
-    /// that it was. `fresh`: the guest has started a moment ago.
-    pub(super) async fn begin(&self, port: &Port, source: &mut Source, fresh: bool) {
-        let this = self.clone();
-        let candidates = spawn_blocking(move || this.candidates(fresh)).await.unwrap_or_default();
+    /// that it was. `fresh`: the guest has started a moment ago. Gives where to keep what comes from now on.
+    pub(super) async fn begin(&self, port: &Port, source: &mut Source, fresh: bool) -> Option<Spool> {
+        let from = self.from(fresh).await;
         let (mut early, until) = (Vec::new(), Instant::now() + PATIENCE);
         let joined = loop {
             // A guest may go on at any time, so both are looked at again and again until they agree.
             let quiet = gather(source, &mut early).await;
-            if let Some(joined) = self.try_to_join(&candidates, &early, quiet).await {
-                break Some(joined);
+            let Some(from) = &from else { break None };
+            if let Some(whole) = self.try_to_join(from, &early, quiet).await {
+                break Some(whole);
             }
-            if candidates.is_empty() || early.len() > MOST_EARLY || Instant::now() > until {
+            if early.len() > MOST_EARLY || Instant::now() > until {
                 break None;
             }
         };
-        let Some((Candidate { base, start, origin, .. }, whole)) = joined else {
-            tracing::debug!(?port, "cannot be joined to its log");
-            return port.with_history(|history, _| {
+        tracing::debug!(?port, joined = joined.is_some(), early = early.len(), "attached to a port that has a log");
+        port.with_history(|history, start| match (&joined, &from) {
+            (Some(whole), Some(From::Received { start: before, end, latest })) => {
+                start.clone_from(before);
+                history.skip_to(end - latest.len() as u64);
+                history.append(latest);
+                history.append(whole);
+            }
+            (Some(whole), _) => history.append(whole),
+            (None, _) => {
                 history.mark();
                 history.append(&early);
-            });
-        };
-        tracing::debug!(?port, base, missed = whole.len() - early.len(), "joined to the log");
-        *self.0.origin.lock().unwrap_or_else(PoisonError::into_inner) = *origin;
-        port.with_history(|history, name| {
-            if let Some(start) = start {
-                name.clone_from(start);
             }
-            history.skip_to(*base);
-            history.append(&whole);
         });
+        let (latest, end, start) = port.latest(u64::MAX);
+        let mut spool = Spool::create(&self.spool, self.guest.clone(), start, end - latest.len() as u64);
+        if let Ok(spool) = &mut spool {
+            drop(spool.append(&latest));
+        }
+        spool
+            .inspect_err(|error| {
+                tracing::warn!(?port, error = chain(error), "cannot keep what a serial port said for the next run");
+            })
+            .ok()
     }
 
-    /// Where the history could begin, the best first.
-    fn candidates(&self, fresh: bool) -> Vec<Candidate> {
-        let About { log, socket, record, guest, .. } = &*self.0;
-        let born = || {
-            let place = log::born_with(log, socket.as_deref()?)?;
-            Some(Candidate { place, base: 0, start: None, origin: Some(place) })
+    async fn from(&self, fresh: bool) -> Option<From> {
+        let (spool, log, socket) = (self.spool.clone(), self.log.clone(), self.socket.clone());
+        let guest = self.guest.clone();
+        let choose = move || match spool::load(&spool) {
+            Some((header, latest)) if header.guest == guest && !header.ended => {
+                Some(From::Received { start: header.start, end: header.end, latest: Arc::new(latest) })
+            }
+            Some((header, latest)) if header.ended && fresh => Some(From::Behind(Arc::new(latest))),
+            Some(_) | None => log::born_with(&log, socket.as_deref()?).map(From::Place),
         };
-        match log::load(record) {
-            Some(Record { guest: same, start, origin, anchor, offset, ended: false }) if same == *guest => {
-                let whole = origin.map(|place| Candidate { place, base: 0, start: Some(start.clone()), origin });
-                let rest = Candidate { place: anchor, base: offset, start: Some(start), origin };
-                whole.into_iter().chain([rest]).collect()
-            }
-            // It went on where the last start had ended.
-            Some(Record { anchor, ended: true, .. }) if fresh => {
-                vec![Candidate { place: anchor, base: 0, start: None, origin: Some(anchor) }]
-            }
-            Some(_) | None => born().into_iter().collect(),
-        }
+        spawn_blocking(choose).await.ok().flatten()
     }
 
-    async fn try_to_join<'a>(
-        &self,
-        candidates: &'a [Candidate],
-        early: &[u8],
-        quiet: bool,
-    ) -> Option<(&'a Candidate, Vec<u8>)> {
-        for candidate in candidates {
-            let Some(log) = self.since(candidate.place).await else { continue };
-            if let Some(whole) = log::join_by_text(&log, early) {
-                return Some((candidate, whole));
-            }
-            if !quiet || !log.ends_with(early) {
-                continue;
-            }
-            // The log is written a moment later, by another process: it must stay as it is.
-            sleep(QUIET).await;
-            if self.since(candidate.place).await.is_some_and(|later| later.len() == log.len()) {
-                return Some((candidate, log));
-            }
+    async fn try_to_join(&self, from: &From, early: &[u8], quiet: bool) -> Option<Vec<u8>> {
+        let log = self.rest(from).await?;
+        if let Some(whole) = log::join_by_text(&log, early) {
+            return Some(whole);
         }
-        None
+        if !quiet || !log.ends_with(early) {
+            return None;
+        }
+        // The log is written a moment later, by another process: it must stay as it is.
+        sleep(QUIET).await;
+        (self.rest(from).await?.len() == log.len()).then_some(log)
     }
 
-    async fn since(&self, place: Place) -> Option<Vec<u8>> {
-        let path = self.0.log.clone();
-        match spawn_blocking(move || log::since(&path, place)).await.ok()? {
-            Ok(log) => log,
+    /// What stands in the log from there on.
+    async fn rest(&self, from: &From) -> Option<Vec<u8>> {
+        let (path, socket, from) = (self.log.clone(), self.socket.clone(), from.clone());
+        let read = spawn_blocking(move || match from {
+            From::Place(place) => log::since(&path, place),
+            From::Received { latest, .. } | From::Behind(latest) => {
+                let all = log::last(&path, SEARCHED)?;
+                if let Some(place) = log::behind(&all, &latest) {
+                    return Ok(all.get(place..).map(<[u8]>::to_vec));
+                }
+                // It has said too little for its text to tell, but then it is all there is.
+                let born = socket.and_then(|socket| log::born_with(&path, &socket));
+                let whole = born.map(|place| log::since(&path, place)).transpose()?.flatten();
+                Ok(whole.and_then(|whole| whole.strip_prefix(latest.as_slice()).map(<[u8]>::to_vec)))
+            }
+        });
+        match read.await.ok()? {
+            Ok(rest) => rest,
             Err(error) => {
-                tracing::info!(log = %self.0.log.display(), error = chain(&error), "a serial port's log cannot be read");
+                tracing::info!(log = %self.log.display(), error = chain(&error), "a serial port's log cannot be read");
                 None
             }
-        }
-    }
-
-    /// Looks for a place in the log that the end of the history is at, and writes it down. A port that is quiet, or has
-    /// `ended`, must stay so meanwhile.
-    pub(super) async fn anchor(&self, port: &Port, quiet: bool, ended: bool) {
-        let (latest, offset, start) = port.latest(LATEST);
-        if latest.is_empty() {
-            return;
-        }
-        let (mut before, latest) = (None, Arc::new(latest));
-        for _attempt in 0..10 {
-            let (path, wanted) = (self.0.log.clone(), Arc::clone(&latest));
-            let found = spawn_blocking(move || log::anchor(&path, &wanted, quiet)).await;
-            let found = found.ok().and_then(Result::ok).flatten();
-            if quiet && port.latest(0).1 != offset {
-                return;
-            }
-            match found {
-                // A quiet port's log may still be behind, and end in the same way by chance: it must stay as it is.
-                Some(anchor) if !quiet || before == Some(anchor) => {
-                    let About { record, guest, origin, .. } = &*self.0;
-                    let origin = *origin.lock().unwrap_or_else(PoisonError::into_inner);
-                    let guest = guest.clone();
-                    let (path, record) = (record.clone(), Record { guest, start, origin, anchor, offset, ended });
-                    let stored = spawn_blocking(move || log::store(&path, &record)).await;
-                    if let Ok(Err(error)) = stored {
-                        tracing::warn!(?port, error = chain(&error), "cannot write down where a serial port's log is");
-                    }
-                    return;
-                }
-                // Under a flood it may be somewhere else by now: there will be another time.
-                None if !quiet => return,
-                found => before = found,
-            }
-            sleep(QUIET).await;
         }
     }
 }

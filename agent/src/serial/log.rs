@@ -1,18 +1,21 @@
 //! What a port said while nobody was attached, from the `<log>` file that libvirt keeps of it.
 //!
 //! A log is the port's bytes, one guest's start after another, in `FILE`; libvirt's `virtlogd` moves a full one to
-//! `FILE.0`, that to `FILE.1` and so on, and forgets the last. What is left, oldest first, is one stream without holes.
-//! QEMU sends each byte to whoever is attached and then to the log. **How the two are joined:**
+//! `FILE.0`, that to `FILE.1` and so on, and forgets the last. What is left, oldest first, is one stream.
 //!
-//! - A place in the log is a file (by device and inode, which a rotation does not change) and a position in it.
-//! - An *anchor* is a place of which the offset is known. It is found while the port is held: once it is quiet, what the
-//!   history ends with must be what the log ends with; under a flood, the latest 4 KiB must stand exactly once in the end
-//!   of the log. The latest is written to a file of the state directory, with `start`.
-//! - *Origin* is the place of offset 0: where the log ended when the guest stopped last, if the agent saw that; or the
-//!   beginning of a log that is no older than the port's own socket, which the guest's start has made.
-//! - When the port is attached to again (the agent was restarted), or first, a little is read of it. That must stand in
-//!   the log, from origin or anchor on, exactly once; or, of a port that is quiet, be what the log ends with, and the log
-//!   must stay so for a while. Then what is before it is what was missed, and offsets go on under the same `start`.
+//! It is no exact one. QEMU (7.2) sends a byte to whoever is attached and then to the log; but where the receiver's socket is
+//! full it logs the byte, and logs it again when it sends it at last. So a log may have bytes twice that were said while
+//! somebody was attached, and offsets cannot be counted in it. While nobody is attached nothing is full, and it is exact,
+//! but for the byte that was being sent when the port was left: under a flood that one may stand in it twice.
+//! **How port and log are joined:**
+//!
+//! - What the agent has received, it knows to the byte: the [`spool`](super::spool) has its end, and its offset.
+//! - Where that end stands in the log is found by its text: the last 4 KiB of it, or 1 KiB, 256 or 64 bytes, must stand in
+//!   the log exactly once. A guest that was started under our eyes has its beginning where the last start's output ended, or
+//!   at the beginning of a log that was made with the port's own socket.
+//! - Of the port that was attached to again a little is read. Its first 200 bytes (the socket was empty, so they are not
+//!   doubled) must stand in the rest of the log exactly once; or, of a port that is quiet, all of them must be what the log
+//!   ends with, and it must stay so for a while. What is between the two places is what was missed.
 //! - Where anything of that does not hold (no log, not readable, rotated away, another start of the guest, a text that
 //!   repeats), nothing is guessed: the history begins anew under another `start`, with a mark that bytes were lost.
 //!
@@ -24,47 +27,28 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 /// How many rotated files are looked for. libvirt's default is 3.
 const MOST_FILES: usize = 16;
 
 /// More than this is not read of a log. libvirt's default is 8 MiB in all.
 const MOST_BYTES: u64 = 64 * 1024 * 1024;
 
-/// How much of the end of a log is searched for an anchor.
-const SEARCHED: u64 = 512 * 1024;
-
 /// What has to stand in a log exactly once is at least so long.
 const SHORTEST_UNIQUE: usize = 64;
 
-/// A file may be older than the socket that was made with it by so much: clocks of file systems are coarse, and the order
-/// is libvirt's affair.
+/// So many bytes from an empty socket, each in a packet of its own, are never sent twice.
+const UNDOUBLED: usize = 200;
+
+/// A file and the socket that was made with it may be so far apart in age: clocks of file systems are coarse, and the
+/// order is libvirt's affair.
 const SAME_START: Duration = Duration::from_secs(2);
 
 /// A place in a log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Place {
     device: u64,
     inode: u64,
     position: u64,
-}
-
-/// What is known of a port's log, from one run of the agent to the next.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Record {
-    /// Which start of the guest: see [`guest`].
-    pub(super) guest: String,
-    /// What offsets count from.
-    pub(super) start: String,
-    /// Where offset 0 is.
-    pub(super) origin: Option<Place>,
-    /// A place of which the offset is known.
-    pub(super) anchor: Place,
-    /// Its offset.
-    pub(super) offset: u64,
-    /// The guest has stopped, and this is where its log ended.
-    pub(super) ended: bool,
 }
 
 /// What tells one start of a guest from another: the host's boot, libvirt's number of the domain, and the socket that its
@@ -160,25 +144,24 @@ pub(super) fn last(path: &Path, bytes: u64) -> io::Result<Vec<u8>> {
     Ok(parts.concat())
 }
 
-/// The place behind the last bytes that a port said, which end with `latest`. While the port is quiet, that is the end of
-/// the log if it ends so too; otherwise `latest` must stand in the end of its newest file exactly once.
-pub(super) fn anchor(path: &Path, latest: &[u8], quiet: bool) -> io::Result<Option<Place>> {
-    let pieces = pieces(path)?;
-    let Some(newest) = pieces.last() else { return Ok(None) };
-    let (device, inode) = (newest.device, newest.inode);
-    let at = |position| Place { device, inode, position };
-    let mut end = Vec::new();
-    let begin = newest.length.saturating_sub(SEARCHED);
-    let mut file = &newest.file;
-    file.seek(SeekFrom::Start(begin))?;
-    file.take(2 * SEARCHED).read_to_end(&mut end)?;
-    if quiet {
-        // Across a rotation the newest file has the last part of it only.
-        let compared = latest.len().min(end.len());
-        let matches = compared > 0 && end.ends_with(latest.get(latest.len() - compared..).unwrap_or_default());
-        return Ok(matches.then(|| at(begin + end.len() as u64)));
+/// Where in a log the end of what was received stands, if its text tells.
+pub(super) fn behind(log: &[u8], received: &[u8]) -> Option<usize> {
+    for length in [4096, 1024, 256, SHORTEST_UNIQUE] {
+        let wanted = received.get(received.len().saturating_sub(length)..).unwrap_or_default();
+        let mut places = places(log, wanted);
+        match (places.next(), places.next()) {
+            (Some(place), None) if wanted.len() >= SHORTEST_UNIQUE => return Some(place + wanted.len()),
+            // A longer piece may have a byte twice in the log; a shorter one stands there no less often.
+            (None, _) => {}
+            (Some(_), _) => return None,
+        }
     }
-    Ok(only(&end, latest).map(|place| at(begin + (place + latest.len()) as u64)))
+    None
+}
+
+fn places<'a>(text: &'a [u8], wanted: &'a [u8]) -> impl Iterator<Item = usize> + 'a {
+    let windows = text.windows(wanted.len().max(1)).enumerate();
+    windows.filter(move |(_, window)| *window == wanted).map(|(place, _)| place)
 }
 
 /// Where `wanted` stands, if it does exactly once and is long enough for that to mean something.
@@ -186,20 +169,16 @@ fn only(text: &[u8], wanted: &[u8]) -> Option<usize> {
     if wanted.len() < SHORTEST_UNIQUE {
         return None;
     }
-    let mut places = text.windows(wanted.len()).enumerate().filter(|(_, window)| *window == wanted);
-    let (place, _) = places.next()?;
+    let mut places = places(text, wanted);
+    let place = places.next()?;
     places.next().is_none().then_some(place)
 }
 
-/// Joins what stands in the log from a known place on with what was read of the port since it was attached to, if that
-/// stands in the log exactly once: all from the place on to the last that was read.
+/// Joins what stands in the log from a known place on with what was read of the port since it was attached to, if the
+/// beginning of that stands in the log exactly once: all from the place on to the last that was read.
 pub(super) fn join_by_text(log: &[u8], read: &[u8]) -> Option<Vec<u8>> {
-    let probe = read.get(..read.len().min(4096))?;
-    let place = only(log, probe)?;
-    let before = log.get(..place)?;
-    // Whatever of it the log has already must be the same.
-    let mut both = log.get(place..)?.iter().zip(read);
-    both.all(|(one, other)| one == other).then(|| [before, read].concat())
+    let place = only(log, read.get(..read.len().min(UNDOUBLED))?)?;
+    Some([log.get(..place)?, read].concat())
 }
 
 /// Where a guest's output begins in a log that its start has made.
@@ -208,22 +187,9 @@ pub(super) fn born_with(path: &Path, socket: &Path) -> Option<Place> {
     let oldest = names(path).pop()?;
     let data = fs::metadata(oldest).ok()?;
     let (log, made) = (data.created().ok()?, socket.modified().ok()?);
-    (log + SAME_START >= made).then(|| Place { device: data.dev(), inode: data.ino(), position: 0 })
-}
-
-/// Reads a record, if there is one that makes sense.
-pub(super) fn load(path: &Path) -> Option<Record> {
-    serde_json::from_slice(&fs::read(path).ok()?).ok()
-}
-
-/// Writes a record, whole or not at all.
-pub(super) fn store(path: &Path, record: &Record) -> io::Result<()> {
-    if let Some(directory) = path.parent() {
-        fs::create_dir_all(directory)?;
-    }
-    let new = path.with_extension("new");
-    fs::write(&new, serde_json::to_vec(record)?)?;
-    fs::rename(new, path)
+    // An older one has other starts in it; of a younger one, made by a rotation, the first bytes are gone.
+    let together = log + SAME_START >= made && made + SAME_START >= log;
+    together.then(|| Place { device: data.dev(), inode: data.ino(), position: 0 })
 }
 
 #[cfg(test)]
@@ -258,11 +224,17 @@ mod tests {
         }
     }
 
+    fn numbers() -> String {
+        let all: Vec<String> = (0..1000).map(|number| format!("{number}\r\n")).collect();
+        all.concat()
+    }
+
     #[test]
     fn a_place_stays_what_it_is_over_rotations() {
         let log = Log::new();
         log.say("one ");
-        let place = anchor(&log.path, b"one ", true).unwrap().unwrap();
+        let data = fs::metadata(&log.path).unwrap();
+        let place = Place { device: data.dev(), inode: data.ino(), position: 4 };
         log.say("two ");
         assert_eq!(since(&log.path, place).unwrap().unwrap(), b"two ");
         log.rotate(3);
@@ -280,55 +252,31 @@ mod tests {
     }
 
     #[test]
-    fn an_anchor_is_only_where_the_log_says_the_same() {
-        let log = Log::new();
-        log.say("abcdef");
-        assert!(anchor(&log.path, b"def", true).unwrap().is_some());
-        assert!(anchor(&log.path, b"xyz", true).unwrap().is_none());
-        // The log has more than was read.
-        assert!(anchor(&log.path, b"cde", true).unwrap().is_none());
-        let numbers: String = (0..1000).map(|number| format!("{number}\r\n")).collect();
-        log.say(&numbers);
-        let latest = &numbers.as_bytes()[2000..2200];
-        let place = anchor(&log.path, latest, false).unwrap().unwrap();
-        assert_eq!(since(&log.path, place).unwrap().unwrap(), numbers.as_bytes()[2200..]);
-        // What repeats says nothing.
-        log.say(&"flood ".repeat(1000));
-        assert!(anchor(&log.path, "flood ".repeat(50).as_bytes(), false).unwrap().is_none());
-        assert!(anchor(&log.path, b"999", false).unwrap().is_none(), "too short to mean anything");
+    fn the_end_of_what_was_received_is_found_by_its_text_or_not_at_all() {
+        let numbers = numbers();
+        let all = numbers.as_bytes();
+        assert_eq!(behind(all, &all[..3000]), Some(3000));
+        // A byte that was logged twice, here or there.
+        for doubled in [100, 2000, 2800, 2900] {
+            let log = [&all[..doubled], &all[doubled - 1..]].concat();
+            assert_eq!(behind(&log, &all[..3000]), Some(3001), "{doubled}");
+        }
+        let log = [&all[..2990], &all[2989..]].concat();
+        assert_eq!(behind(&log, &all[..3000]), None, "too near the end to tell");
+        assert_eq!(behind(all, b"999\r\n"), None, "too short to mean anything");
+        assert_eq!(behind("flood ".repeat(9000).as_bytes(), "flood ".repeat(1000).as_bytes()), None);
+        assert_eq!(behind(all, &[b'x'; 5000]), None);
     }
 
     #[test]
     fn log_and_port_are_joined_without_a_byte_twice() {
-        let numbers: String = (0..1000).map(|number| format!("{number}\r\n")).collect();
+        let numbers = numbers();
         let all = numbers.as_bytes();
-        // The log is ahead, level or behind, but has what was read first.
-        for logged in [all.len(), 3000, 2000 + 4096] {
-            let log = &all[..logged.min(all.len())];
-            assert_eq!(join_by_text(log, &all[1000..1500]).unwrap(), all[..1500]);
-            assert_eq!(join_by_text(log, &all[1000..]).is_some(), logged > 3000, "{logged}");
+        for logged in [all.len(), 3000, 1200] {
+            // The log is ahead, level or behind, but has what was read first.
+            assert_eq!(join_by_text(&all[..logged], &all[1000..3000]).unwrap(), all[..3000], "{logged}");
         }
-        assert_eq!(join_by_text(&all[..900], &all[1000..1500]), None, "the log is not there yet");
+        assert_eq!(join_by_text(&all[..1100], &all[1000..3000]), None, "the log is not there yet");
         assert_eq!(join_by_text("again ".repeat(99).as_bytes(), "again ".repeat(20).as_bytes()), None);
-    }
-
-    #[test]
-    fn records_are_kept() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("serial").join("x-0.json");
-        assert_eq!(load(&path), None);
-        let place = Place { device: 1, inode: 2, position: 3 };
-        let record = Record {
-            guest: "b 1 2".to_owned(),
-            start: "s".to_owned(),
-            origin: Some(place),
-            anchor: place,
-            offset: 7,
-            ended: false,
-        };
-        store(&path, &record).unwrap();
-        assert_eq!(load(&path), Some(record));
-        fs::write(&path, "{").unwrap();
-        assert_eq!(load(&path), None);
     }
 }

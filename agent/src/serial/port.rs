@@ -29,7 +29,7 @@ use tokio_util::sync::PollSender;
 use super::history::{Cursor, History, Piece};
 use super::output::{MOST_OUTPUT, Output, Part};
 use super::roles::{Applicant, Claimed, Role, Roles, ViewerId};
-use super::wire::{State, Wanted, Why};
+use super::wire::{May, State, Wanted, Why};
 
 /// How many pieces of input wait for the guest to take them.
 const INPUT_QUEUE: usize = 4;
@@ -436,8 +436,11 @@ impl Attachment {
             end: inner.history.end(),
             writer: inner.roles.writer().cloned(),
             watchers: inner.roles.watchers(),
-            may_write: !self.applicant.read_only,
-            may_force: self.applicant.force && !self.applicant.read_only,
+            may: match (self.applicant.read_only, self.applicant.force) {
+                (true, _) => May::Watch,
+                (false, false) => May::Write,
+                (false, true) => May::Force,
+            },
             can_break: port.can_break,
             attached: port.link() == Link::Open,
         })

@@ -278,3 +278,6 @@ where
         Pin::new(&mut self.socket).start_send(message).map_err(|error| end_of(&error))
     }
 }
+
+#[cfg(test)]
+mod tests;

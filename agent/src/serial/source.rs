@@ -2,18 +2,22 @@
 //! terminal by way of libvirt.
 
 use std::io;
+use std::path::Path;
 
 use porthole_shared::names::ConsoleUuid;
 use porthole_shared::reason::Reason;
 use tokio::io::{ReadHalf, WriteHalf, split};
 use tokio::net::{TcpStream, UnixStream};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Duration, Instant, sleep, timeout_at};
 
 use super::telnet;
 use crate::consoles::open::ConsoleStream;
 use crate::consoles::{Backend, SerialPort};
 use crate::hypervisor::{Hypervisor, OpenConsoleError};
 use crate::tcp;
+
+/// Between two attempts to connect where others wait.
+const FULL: Duration = Duration::from_millis(10);
 
 /// A port's bytes, opened.
 #[derive(Debug)]
@@ -73,7 +77,7 @@ pub(super) async fn open(
     let stream = match &port.backend {
         Backend::Elsewhere => return Err(SourceError::NoConsole),
         Backend::Unix(path) => {
-            let connected = within(deadline, UnixStream::connect(path)).await;
+            let connected = within(deadline, connect(path)).await;
             ConsoleStream::Unix(connected.map_err(|source| at(path.display(), source))?)
         }
         Backend::Tcp { host, port, .. } => {
@@ -89,6 +93,16 @@ pub(super) async fn open(
     let speaks_telnet = matches!(port.backend, Backend::Tcp { telnet: true, .. });
     let (reader, writer) = split(stream);
     Ok(Source { reader, writer, telnet: speaks_telnet.then(Box::default) })
+}
+
+/// The emulator takes one client at a time, and hardly any may wait: whoever has just left is seen off first.
+async fn connect(path: &Path) -> io::Result<UnixStream> {
+    loop {
+        match UnixStream::connect(path).await {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => sleep(FULL).await,
+            connected => return connected,
+        }
+    }
 }
 
 /// Who listens on all addresses is reached by loopback.

@@ -74,6 +74,11 @@ impl Decoder {
             }
             (State::Command, WILL | WONT | DO | DONT) => State::Option(byte),
             (State::Command, SB) => State::Subnegotiation,
+            // QEMU's guest has said just that.
+            (State::Command, byte) if byte < SE => {
+                data.extend_from_slice(&[IAC, byte]);
+                State::Data
+            }
             // Others (NOP, GA, …) have no more bytes and say nothing to us.
             (State::Command, _) | (State::SubnegotiationCommand, SE) => State::Data,
             (State::Option(verb), option) => {
@@ -136,6 +141,7 @@ mod tests {
     fn other_options_are_refused_and_subnegotiations_passed_over() {
         let text = [b"a".as_slice(), &[255, 253, 31, 255, 250, 24, 1, 255, 255, 7, 255, 240], b"b", &[255, 241], b"c"];
         assert_eq!(decoded(&text), (b"abc".to_vec(), vec![255, 252, 31]));
+        assert_eq!(decoded(&[&[255, b't', 255, 13]]).0, [255, b't', 255, 13], "not doubled by the emulator");
         assert_eq!(decoded(&[&[255, 254, 1, 255, 252, 3, 255, 255]]), (vec![255], Vec::new()));
     }
 

@@ -87,14 +87,24 @@ pub struct State {
     pub writer: Option<Writer>,
     /// How many watch.
     pub watchers: usize,
-    /// Whether this viewer's link lets it write.
-    pub may_write: bool,
-    /// Whether it lets it take over from a writer.
-    pub may_force: bool,
+    /// How far this viewer's link goes.
+    pub may: May,
     /// Whether `break` has an effect: the port speaks telnet.
     pub can_break: bool,
     /// Whether the port answers now. False: its guest has stopped, or starts.
     pub attached: bool,
+}
+
+/// How far a viewer's link goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum May {
+    /// To see what the guest says.
+    Watch,
+    /// And to write while nobody else does.
+    Write,
+    /// And to take over from whoever does.
+    Force,
 }
 
 /// What the page says.
@@ -158,8 +168,7 @@ mod tests {
             end: 70_000,
             writer: Some(writer),
             watchers: 2,
-            may_write: true,
-            may_force: false,
+            may: May::Write,
             can_break: false,
             attached: true,
         };
@@ -169,7 +178,7 @@ mod tests {
                 json!({
                     "type": "state", "role": "watcher", "start": "3-71", "oldest": 0, "end": 70_000,
                     "writer": { "who": "mia", "client": "192.0.2.7:40000", "since": 1000 }, "watchers": 2,
-                    "may_write": true, "may_force": false, "can_break": false, "attached": true,
+                    "may": "write", "can_break": false, "attached": true,
                 }),
             ),
             (

@@ -4,11 +4,12 @@
 //! ```text
 //!  Stopped(cause) ──► sessions end, tokens are void, both with the cause
 //!  Undefined ──► does it still run? no: the same, as `no_such_console`
+//!  Resync ──► which domains with tokens do not run? those of them are void, as `shut_off` or `no_such_console`
 //! ```
 //!
 //! A guest's reboot is no stop. Where its control plane starts a stopped guest again, new links are asked for.
 
-use porthole_shared::lifecycle::Shutdown;
+use porthole_shared::lifecycle::{Shutdown, chain};
 use porthole_shared::names::ConsoleUuid;
 use porthole_shared::reason::Reason;
 
@@ -18,8 +19,7 @@ use crate::tokens::Tokens;
 
 /// Follows the hypervisor's events until the agent stops or there are no more.
 ///
-/// [`Event::Resync`] needs nothing: the stream of a guest that stopped while libvirt was away has ended by itself, and a
-/// token of it opens nothing while it is off.
+/// The stream of a guest that stopped while libvirt was away has ended by itself: of it only tokens are left.
 pub async fn follow(
     sessions: Sessions,
     tokens: Tokens,
@@ -28,7 +28,10 @@ pub async fn follow(
     shutdown: Shutdown,
 ) {
     while let Some(Some(event)) = shutdown.hard.run_until_cancelled(events.next()).await {
-        let Event::Domain(event) = event else { continue };
+        let Event::Domain(event) = event else {
+            drop(tokio::spawn(void_of_stopped(tokens.clone(), hypervisor.clone())));
+            continue;
+        };
         let uuid = event.uuid;
         if let DomainEventKind::Stopped(cause) = event.kind {
             // Whoever comes later finds the guest off, and so does not get as far as using the token.
@@ -39,7 +42,7 @@ pub async fn follow(
             // By a task of its own: libvirt may take its time.
             let (sessions, tokens, hypervisor) = (sessions.clone(), tokens.clone(), hypervisor.clone());
             drop(tokio::spawn(async move {
-                if is_gone(&hypervisor, uuid).await {
+                if stopped(&hypervisor, uuid).await.is_some() {
                     sessions.end_domain(uuid, Reason::NoSuchConsole);
                     tokens.void_domain(uuid, Reason::NoSuchConsole);
                 }
@@ -48,12 +51,28 @@ pub async fn follow(
     }
 }
 
-/// A running domain whose definition was taken away runs on, until it stops.
-async fn is_gone(hypervisor: &Hypervisor, uuid: ConsoleUuid) -> bool {
+/// What must not be used any more, since steps in domains' lives may have been missed. Tokens are made for guests that
+/// run: of one that does not run, it has stopped since.
+async fn void_of_stopped(tokens: Tokens, hypervisor: Hypervisor) {
+    let until = tokens.mark();
+    let domains = match tokens.domains().await {
+        Ok(domains) => domains,
+        Err(error) => return tracing::warn!(error = chain(&error), "cannot tell which tokens are of stopped guests"),
+    };
+    for uuid in domains {
+        if let Some(reason) = stopped(&hypervisor, uuid).await {
+            tokens.void_domain_until(uuid, reason, until);
+        }
+    }
+}
+
+/// In which way a domain does not run, if libvirt says that it does not. (A running one whose definition was taken away
+/// runs on, until it stops.)
+async fn stopped(hypervisor: &Hypervisor, uuid: ConsoleUuid) -> Option<Reason> {
     match hypervisor.find(&NameOrUuid::Uuid(uuid)).await {
-        Ok(domain) => !domain.state.is_active(),
-        Err(FindError::NoSuchDomain) => true,
-        Err(FindError::Call(_)) => false,
+        Ok(domain) => (!domain.state.is_active()).then_some(Reason::ShutOff),
+        Err(FindError::NoSuchDomain) => Some(Reason::NoSuchConsole),
+        Err(FindError::Call(_)) => None,
     }
 }
 

@@ -62,7 +62,11 @@ fn libvirt(uuid: ConsoleUuid) -> Hypervisor {
                     drop(reply.send(Ok(DomainDescription { uuid, name: name(), state, live_xml })));
                 }
                 Command::IsMigrating { reply, .. } => drop(reply.send(Ok(false))),
-                other @ (Command::Domains { .. } | Command::OpenGraphics { .. } | Command::OpenConsole { .. }) => {
+                other @ (Command::Domains { .. }
+                | Command::Definition { .. }
+                | Command::Redefine { .. }
+                | Command::OpenConsole { .. }
+                | Command::OpenGraphics { .. }) => {
                     panic!("nobody asked for {other:?}")
                 }
             }

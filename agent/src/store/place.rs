@@ -12,7 +12,7 @@ use nix::fcntl::{Flock, FlockArg};
 #[derive(Debug, thiserror::Error)]
 pub enum PlaceError {
     /// It cannot be made, or a file in it.
-    #[error("cannot use {}", path.display())]
+    #[error("cannot use {}{}", path.display(), hint(source))]
     Io {
         /// The file or directory.
         path: PathBuf,
@@ -34,6 +34,21 @@ pub enum PlaceError {
         /// The directory.
         path: PathBuf,
     },
+}
+
+/// What to do, where that can be told.
+fn hint(source: &io::Error) -> &'static str {
+    let is = |errno: Errno| source.raw_os_error() == Some(errno as i32);
+    if is(Errno::EROFS) {
+        " ([node] state_dir needs a file system that can be written: `findmnt -T` says how it is mounted, the kernel's log \
+         says why)"
+    } else if is(Errno::ENOSPC) {
+        " (there is no room on the disk of [node] state_dir: make some)"
+    } else if is(Errno::EACCES) {
+        " ([node] state_dir and what is in it must belong to the agent's user)"
+    } else {
+        ""
+    }
 }
 
 /// A state directory that is this agent's until this is dropped.

@@ -6,7 +6,7 @@ use porthole_shared::reason::Reason;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{Sqlite, query::Query};
 
-use super::convert::{time, value};
+use super::convert::{parsed, time, value};
 use super::tokens::record;
 use super::{Error, Store, TokenMark, TokenRecord, failed};
 use crate::callers::CallerName;
@@ -105,6 +105,20 @@ impl Store {
             .map_err(failed(operation))?;
         write.commit().await.map_err(failed(operation))?;
         Ok(done.rows_affected())
+    }
+
+    /// The domains with tokens that are good for something.
+    pub async fn domains_with_tokens(&self, now: UnixTime) -> Result<Vec<ConsoleUuid>, Error> {
+        let rows = sqlx::query(
+            "SELECT DISTINCT uuid FROM tokens WHERE source = ?1 AND boot_id = ?2 AND revoked IS NULL AND expires > ?3",
+        )
+        .bind(ConsoleSource::Libvirt.as_str())
+        .bind(&*self.boot_id)
+        .bind(now.0)
+        .fetch_all(&self.readers)
+        .await
+        .map_err(failed("listing domains with tokens"))?;
+        rows.iter().map(|row| parsed(row, "uuid")).collect()
     }
 
     /// Makes the tokens of a domain void that were made until then; how many there were.

@@ -294,6 +294,32 @@ async fn a_full_disk_is_over_when_there_is_room_again() {
 }
 
 #[tokio::test]
+async fn what_ails_a_database_is_told_apart() {
+    let (dir, store) = with_token(&token(Policy::Once, ConsoleKind::Vnc)).await;
+    let ailment =
+        async |store: &Store| store.insert_token(&token(Policy::Once, ConsoleKind::Vnc)).await.unwrap_err().ailment();
+    sqlx::query("PRAGMA query_only = 1").execute(&store.writer).await.unwrap();
+    assert_eq!(ailment(&store).await, Some(Ailment::ReadOnly));
+    sqlx::query("PRAGMA query_only = 0").execute(&store.writer).await.unwrap();
+    store.insert_token(&token(Policy::Once, ConsoleKind::Vnc)).await.unwrap();
+    store.close().await;
+    drop(store);
+
+    // The head of the file says what it is; without it, it is no database.
+    let file = dir.path().join("porthole.db");
+    let good = std::fs::read(&file).unwrap();
+    std::fs::write(&file, [b"no database at all", &good[18..]].concat()).unwrap();
+    let error = Store::open(dir.path(), START).await.unwrap_err();
+    assert!(matches!(error, OpenError::Ailing { ailment: Ailment::Damaged, .. }), "{error:?}");
+    assert!(error.to_string().contains("porthole.db: the database in [node] state_dir is damaged"), "{error}");
+    std::fs::write(&file, good).unwrap();
+    Store::open(dir.path(), START).await.unwrap();
+    for ailment in Ailment::ALL {
+        assert!(ailment.remedy().contains("[node] state_dir") && !ailment.code().contains(' '));
+    }
+}
+
+#[tokio::test]
 async fn one_agent_at_a_time_and_nobody_else_reads() {
     let new = token(Policy::Once, ConsoleKind::Vnc);
     let (dir, store) = with_token(&new).await;

@@ -3,10 +3,14 @@
 //! Words that are only shown (states, kinds, sources) stay text here: a word of a later agent is shown as it is.
 //! Unknown fields are passed over.
 
+use std::collections::BTreeMap;
+use std::str::FromStr;
+
 use porthole_shared::names::{ApiTokenName, ConsoleKind, ConsoleName, Requestor};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-/// `GET`: what this node has.
+/// `GET`: what this node has. With `/NAME/definition`, what a guest's consoles are defined to be: `GET`, `PUT`, `DELETE`.
 pub(crate) const CONSOLES: &str = "/v1/consoles";
 /// `POST`: makes a token. `GET`: lists them. `DELETE`: revokes some; with `/ID`, that one.
 pub(crate) const TOKENS: &str = "/v1/tokens";
@@ -14,6 +18,8 @@ pub(crate) const TOKENS: &str = "/v1/tokens";
 pub(crate) const SESSIONS: &str = "/v1/sessions";
 /// `GET`: what happened.
 pub(crate) const AUDIT: &str = "/v1/audit";
+/// `GET`: ports that are not free.
+pub(crate) const PORTS: &str = "/v1/ports";
 /// `POST`: signs with a new key from now on.
 pub(crate) const ROTATE: &str = "/v1/signing-keys/rotate";
 /// `GET`: API tokens; `POST`: makes one. With `/ID`, `DELETE`: withdraws one.
@@ -61,6 +67,18 @@ pub(crate) struct Console {
     pub(crate) state: String,
     /// Its consoles.
     pub(crate) kinds: Vec<Kind>,
+    /// What of it cannot be opened now.
+    #[serde(default)]
+    pub(crate) closed: Vec<Closed>,
+}
+
+/// Something that cannot be opened.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Closed {
+    /// What.
+    pub(crate) device: String,
+    /// Why not.
+    pub(crate) why: String,
 }
 
 /// One console.
@@ -70,6 +88,43 @@ pub(crate) struct Kind {
     pub(crate) kind: String,
     /// Which one of that kind.
     pub(crate) index: u32,
+}
+
+/// What a guest's consoles are defined to be: the answer to a `GET` of [`CONSOLES`]`/NAME/definition`.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Definition {
+    /// The guest's UUID.
+    pub(crate) uuid: String,
+    /// Its name.
+    pub(crate) name: String,
+    /// `running`, `shut_off`, …
+    pub(crate) state: String,
+    /// What it is to have, if its consoles are Porthole's. A later release's may say more than this one understands.
+    pub(crate) spec: Option<Value>,
+    /// The ports of that.
+    pub(crate) ports: Vec<DevicePort>,
+    /// What the running guest has otherwise.
+    pub(crate) until_restart: Vec<String>,
+    /// It goes on from a saved state at its next start.
+    pub(crate) saved: bool,
+}
+
+/// A device and its port.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct DevicePort {
+    /// The device.
+    pub(crate) device: String,
+    /// Its port.
+    pub(crate) port: u16,
+}
+
+/// The answer to a change of it.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Changed {
+    /// Whether anything was written.
+    pub(crate) changed: bool,
+    /// How it is now.
+    pub(crate) definition: Definition,
 }
 
 /// The body of a `POST` to [`TOKENS`].
@@ -82,10 +137,7 @@ pub(crate) struct Mint<'a> {
     pub(crate) kind: Option<ConsoleKind>,
     /// Which one of that kind.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) index: Option<u8>,
-    /// Instead of an index: the first serial port that is free.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub(crate) any: bool,
+    pub(crate) index: Option<Index>,
     /// How often, and by whom, it can be used.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) policy: Option<Policy>,
@@ -110,6 +162,34 @@ pub(crate) struct Mint<'a> {
     /// Who asks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) requestor: Option<&'a Requestor>,
+}
+
+/// Which console of a kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub(crate) enum Index {
+    /// The one of this number.
+    Number(u8),
+    /// A word.
+    Word(IndexWord),
+}
+
+/// Instead of a number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum IndexWord {
+    /// The first serial port that is free.
+    Any,
+}
+
+impl FromStr for Index {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "any" => Ok(Self::Word(IndexWord::Any)),
+            number => number.parse().map(Self::Number).map_err(|_| "use a number from 0 to 255, or `any`".to_owned()),
+        }
+    }
 }
 
 /// How often, and by whom, a link can be used.
@@ -270,6 +350,49 @@ pub(crate) struct EntryConsole {
     pub(crate) kind: String,
 }
 
+/// The answer of [`PORTS`].
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Ports {
+    /// Those that are not free.
+    pub(crate) ports: Vec<Port>,
+}
+
+/// A port that is not free.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Port {
+    /// Which one.
+    #[serde(rename = "port")]
+    pub(crate) number: u16,
+    /// `leased`, `pending`, …
+    pub(crate) state: String,
+    /// Whose it is.
+    #[serde(default)]
+    pub(crate) owner: Option<PortOwner>,
+    /// It was found in use, not asked for.
+    #[serde(default)]
+    pub(crate) adopted: bool,
+    /// Since when it is in this state.
+    pub(crate) since: String,
+    /// When this state ends by itself.
+    #[serde(default)]
+    pub(crate) expires: Option<String>,
+    /// Who has it in its XML as well.
+    #[serde(default)]
+    pub(crate) claimed_by: Vec<PortOwner>,
+}
+
+/// A device of a domain.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct PortOwner {
+    /// The domain's UUID.
+    pub(crate) domain: String,
+    /// What it is called.
+    #[serde(default)]
+    pub(crate) name: Option<String>,
+    /// Which device.
+    pub(crate) device: String,
+}
+
 /// The answer of [`ROTATE`].
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct Rotated {
@@ -299,6 +422,18 @@ pub(crate) struct Status {
     /// Events that found no room in the audit.
     #[serde(default)]
     pub(crate) audit_lost: Option<u64>,
+    /// What libvirt's hook has told, by operation.
+    #[serde(default)]
+    pub(crate) hook: BTreeMap<String, HookCalls>,
+}
+
+/// How often libvirt's hook told of an operation.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct HookCalls {
+    /// Since the agent started.
+    pub(crate) count: u64,
+    /// When the last time.
+    pub(crate) last: String,
 }
 
 /// The answer of [`API_TOKENS`].

@@ -1,7 +1,5 @@
 //! `porthole url`: a link to a console.
 
-use std::str::FromStr;
-
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use porthole_shared::config::Duration;
@@ -9,7 +7,7 @@ use porthole_shared::names::{ConsoleKind, ConsoleName, Requestor};
 use porthole_shared::reason::Reason;
 
 use crate::client::Agent;
-use crate::client::api::{CONSOLES, Console, Consoles, Mint, Minted, Policy, TOKENS};
+use crate::client::api::{CONSOLES, Console, Consoles, Index, Mint, Minted, Policy, TOKENS};
 use crate::failure::Failure;
 use crate::output::{Output, visible};
 
@@ -65,25 +63,6 @@ pub(crate) struct Request {
     requestor: Option<Requestor>,
 }
 
-/// Which console of a kind.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Index {
-    /// The one of this number.
-    Number(u8),
-    /// One that is free.
-    Any,
-}
-
-impl FromStr for Index {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "any" => Ok(Self::Any),
-            number => number.parse().map(Self::Number).map_err(|_| "use a number from 0 to 255, or `any`".to_owned()),
-        }
-    }
-}
-
 /// The API counts in seconds.
 fn whole_seconds(text: &str) -> Result<Duration, String> {
     let length: Duration = text.parse().map_err(|error| format!("{error}"))?;
@@ -95,11 +74,7 @@ pub(super) fn run(request: &Request, agent: &Agent, output: Output) -> Result<()
     let mint = Mint {
         console: &request.console,
         kind: request.kind,
-        index: request.index.and_then(|index| match index {
-            Index::Number(index) => Some(index),
-            Index::Any => None,
-        }),
-        any: request.index == Some(Index::Any),
+        index: request.index,
         policy: request.policy,
         ttl: request.ttl.map(Duration::as_seconds),
         grace: request.grace.map(Duration::as_seconds),

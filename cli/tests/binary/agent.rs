@@ -14,7 +14,8 @@ fn consoles() -> Value {
     json!({"consoles": [
         {"source": "libvirt", "uuid": WEB, "name": "web-01", "state": "running",
          "kinds": [{"kind": "vnc", "index": 0}, {"kind": "serial", "index": 1}], "later": true},
-        {"source": "external", "uuid": BMC, "name": "bmc", "state": "unheard_of", "kinds": []},
+        {"source": "external", "uuid": BMC, "name": "bmc", "state": "unheard_of", "kinds": [],
+         "closed": [{"device": "vnc 0", "why": "so"}, {"device": "serial 0", "why": "other"}, {"device": "vnc 1", "why": "so"}]},
     ]})
 }
 
@@ -32,9 +33,9 @@ fn asked(line: &str, body: Value) -> Seen {
 fn consoles_are_a_table_or_what_the_agent_said() {
     let agent = Stub::always(Reply::Json(200, consoles()));
     let expected = format!(
-        "NAME    STATE       CONSOLES      SOURCE    UUID\n\
-         web-01  running     vnc serial:1  libvirt   {WEB}\n\
-         bmc     unheard_of                external  {BMC}\n"
+        "NAME    STATE       CONSOLES      SOURCE    UUID                                  CLOSED\n\
+         web-01  running     vnc serial:1  libvirt   {WEB}  -\n\
+         bmc     unheard_of                external  {BMC}  vnc 0, vnc 1: so; serial 0: other\n"
     );
     assert_eq!(agent.run(&["consoles"]).ok().stdout, expected);
     assert_eq!(agent.run(&["domains"]).ok().stdout, expected);

@@ -4,7 +4,9 @@
 
 mod agent;
 mod audit;
+mod definition;
 mod pki;
+mod ports;
 mod run;
 mod stub;
 mod usage;

@@ -65,6 +65,10 @@ impl AgentBuilder {
     pub fn libvirt(mut self, libvirt: &PrivateLibvirt) -> Self {
         self.settings.remove("libvirt.enabled");
         self.settings.set("libvirt.uri", libvirt.uri());
+        self.settings.set("hook.spool", text(&libvirt.hook_spool()));
+        if let Some(socket) = libvirt.hook_socket() {
+            self.settings.set("hook.socket", text(&socket));
+        }
         self
     }
 

@@ -90,7 +90,7 @@ async fn rate<T>(count: usize, work: impl Future<Output = Result<T>>) -> Result<
 }
 
 /// Makes so many links; their URLs.
-async fn mint(stack: &Stack, count: usize) -> Result<Vec<String>> {
+pub(super) async fn mint(stack: &Stack, count: usize) -> Result<Vec<String>> {
     let left = Arc::new(AtomicUsize::new(count));
     let caller = async || {
         let stream = UnixStream::connect(stack.agent.socket()).await?;

@@ -1,10 +1,10 @@
-//! `bench [--json] [--rounds N] [pixels] [control]`: measures all, or what is named. `make bench` runs it on release
+//! `bench [--json] [--rounds N] [pixels] [control] [hook]`: measures all, or what is named. `make bench` runs it on release
 //! builds.
 
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
-use porthole_tests::bench::{Noise, Report, control, first_pixels};
+use porthole_tests::bench::{Noise, Report, control, first_pixels, hook};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
@@ -28,8 +28,8 @@ async fn run(arguments: &[String]) -> Result<()> {
                 let number = arguments.next().and_then(|number| number.parse().ok()).filter(|rounds| *rounds > 0);
                 rounds = number.context("--rounds wants a number above 0")?;
             }
-            "pixels" | "control" => named.push(argument.as_str()),
-            other => bail!("{other}: usage: bench [--json] [--rounds N] [pixels] [control]"),
+            "pixels" | "control" | "hook" => named.push(argument.as_str()),
+            other => bail!("{other}: usage: bench [--json] [--rounds N] [pixels] [control] [hook]"),
         }
     }
     let mut noise = Noise::before().await?;
@@ -42,6 +42,10 @@ async fn run(arguments: &[String]) -> Result<()> {
     if wanted("control") {
         eprintln!("making links, opening and listing sessions");
         figures.extend(control::measure(rounds, &mut noise).await?);
+    }
+    if wanted("hook") {
+        eprintln!("running libvirt's hook, and starting a guest with and without");
+        figures.extend(hook::measure(rounds, &mut noise).await?);
     }
     let report = Report { figures, noise };
     if json {

@@ -18,6 +18,7 @@ pub struct Builder {
     directory: Option<PathBuf>,
     hostname: Option<String>,
     detached: bool,
+    hooked: bool,
 }
 
 impl Builder {
@@ -42,6 +43,13 @@ impl Builder {
         self
     }
 
+    /// Let it run `porthole-hook` at each step of a guest's life. An agent that is given this libvirt answers it.
+    #[must_use]
+    pub fn hooked(mut self) -> Self {
+        self.hooked = true;
+        self
+    }
+
     /// Starts it, and waits until it answers.
     pub async fn start(self) -> Result<PrivateLibvirt> {
         if !nix::unistd::geteuid().is_root() {
@@ -60,6 +68,9 @@ impl Builder {
         let random = Uuid::new_v4();
         let hostname = self.hostname.unwrap_or_else(|| format!("host-{}", &random.simple().to_string()[..8]));
         let sockets = files::write(&directory, random)?;
+        if self.hooked {
+            files::write_hook(&directory, &sockets)?;
+        }
         capabilities::restore(&directory);
 
         let (mode, input) = match (self.detached, &temporary) {
@@ -89,6 +100,7 @@ impl Builder {
             init,
             outer: Some(outer),
             input,
+            hooked: self.hooked,
             paused: Mutex::new(false),
             temporary,
         }));

@@ -25,6 +25,39 @@ namespaces = [ ]
 stdio_handler = "logd"
 "#;
 
+/// libvirt's own folder of hooks has this one.
+pub(super) fn hook(directory: &Path) -> PathBuf {
+    directory.join("etc/hooks/qemu.d/porthole")
+}
+
+pub(super) fn hook_config(directory: &Path) -> PathBuf {
+    directory.join("hook.toml")
+}
+
+pub(super) fn hook_spool(directory: &Path) -> PathBuf {
+    directory.join("spool")
+}
+
+pub(super) fn hook_socket(sockets: &Path) -> PathBuf {
+    sockets.join("hook.sock")
+}
+
+/// Installs the hook.
+pub(super) fn write_hook(directory: &Path, sockets: &Path) -> Result<()> {
+    let (hook, config, spool) = (hook(directory), hook_config(directory), hook_spool(directory));
+    fs::create_dir_all(hook.parent().unwrap_or(directory)).context("creating the folder of hooks")?;
+    fs::create_dir_all(&spool).context("creating the hook's spool")?;
+    let script = format!(
+        "#!/bin/sh\nexec '{}' --config '{}' \"$@\"\n",
+        places::binary("porthole-hook")?.display(),
+        config.display()
+    );
+    fs::write(&hook, script).context("writing the hook")?;
+    fs::set_permissions(&hook, fs::Permissions::from_mode(0o755)).context("letting the hook run")?;
+    let settings = format!("socket = '{}'\nspool = '{}'\n", hook_socket(sockets).display(), spool.display());
+    fs::write(config, settings).context("writing hook.toml")
+}
+
 /// Prepares the directory; gives the one for the sockets.
 pub(super) fn write(directory: &Path, host_uuid: Uuid) -> Result<PathBuf> {
     let etc = directory.join("etc");
@@ -57,7 +90,10 @@ pub(super) fn write(directory: &Path, host_uuid: Uuid) -> Result<PathBuf> {
         directory.join("log/libvirtd.log").display(),
     );
     fs::write(etc.join("libvirtd.conf"), libvirtd).context("writing libvirtd.conf")?;
-    fs::write(etc.join("qemu.conf"), QEMU_CONF).context("writing qemu.conf")?;
+    // Ports that libvirt finds by itself: two libvirtds that look at the same ones find the same.
+    let low = 6000 + 100 * u16::try_from(host_uuid.as_u128() % 39).unwrap_or_default();
+    let displays = format!("remote_display_port_min = {low}\nremote_display_port_max = {}\n", low + 99);
+    fs::write(etc.join("qemu.conf"), format!("{QEMU_CONF}{displays}")).context("writing qemu.conf")?;
     fs::write(directory.join("host.sh"), HOST_SCRIPT).context("writing host.sh")?;
     Ok(sockets)
 }

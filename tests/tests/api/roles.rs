@@ -8,6 +8,9 @@ use crate::support::{NAME, ROLES, Served};
 /// A thing that does not exist.
 const NOTHING: &str = "00000000-0000-4000-8000-000000000009";
 
+/// A domain.
+const XML: &str = "<domain><name>x</name></domain>";
+
 /// What is asked, and what admin, operator and minter are answered. 403 is for those who may not; 404 and 400 are for
 /// those who may, where there is nothing of that id or nothing was said.
 fn table() -> Vec<(Method, String, Option<Value>, [u16; 3])> {
@@ -17,6 +20,14 @@ fn table() -> Vec<(Method, String, Option<Value>, [u16; 3])> {
         (Method::GET, "/v1/openapi.json".into(), None, [200, 200, 200]),
         (Method::GET, "/v1/consoles".into(), None, [200, 200, 403]),
         (Method::GET, "/v1/external-consoles".into(), None, [200, 200, 403]),
+        (Method::GET, format!("/v1/consoles/{NOTHING}/definition"), None, [404, 404, 403]),
+        (Method::PUT, format!("/v1/consoles/{NOTHING}/definition"), Some(json!({"vnc": {}})), [404, 404, 403]),
+        (Method::DELETE, format!("/v1/consoles/{NOTHING}/definition"), None, [404, 404, 403]),
+        (Method::POST, "/v1/consoles/render".into(), Some(json!({"domain": NOTHING, "spec": {}})), [200, 200, 403]),
+        (Method::POST, "/v1/consoles/merge".into(), Some(json!({"xml": XML, "spec": {}})), [200, 200, 403]),
+        (Method::GET, "/v1/ports".into(), None, [200, 200, 403]),
+        (Method::POST, "/v1/ports".into(), Some(json!({"domain": NOTHING, "devices": ["vnc-0"]})), [200, 200, 403]),
+        (Method::DELETE, format!("/v1/ports/{NOTHING}"), None, [200, 200, 403]),
         (Method::POST, "/v1/tokens".into(), Some(mint), [201, 201, 201]),
         (Method::GET, "/v1/tokens".into(), None, [200, 200, 200]),
         (Method::DELETE, "/v1/tokens".into(), None, [400, 400, 400]),
@@ -62,7 +73,7 @@ async fn whatever_is_described_is_in_the_table() {
     for (path, item) in description["paths"].as_object().unwrap() {
         // A stream without end has tests of its own.
         for method in item.as_object().unwrap().keys().filter(|_| path != "/v1/events") {
-            let asked = path.replace("{id}", NOTHING);
+            let asked = path.replace("{id}", NOTHING).replace("{console}", NOTHING).replace("{domain}", NOTHING);
             let in_table = table().iter().any(|(known, at, ..)| {
                 known.as_str().eq_ignore_ascii_case(method) && at.split('?').next() == Some(asked.as_str())
             });

@@ -120,20 +120,22 @@ async fn after_the_agent_was_killed_a_port_without_a_log_says_that_there_is_a_ga
 async fn after_the_agent_was_killed_a_port_with_a_log_goes_on_without_a_gap() {
     let libvirt = PrivateLibvirt::shared().await;
     let mut stack = Stack::on(&libvirt).await;
-    let guest = libvirt.guest("logged").managed().start().await;
+    // Linux, because it can take its time: QEMU logs a byte twice that it was sending when the port was left.
+    let guest = libvirt.guest("logged").linux().managed().start().await;
     let (link, secret) = (stack.mint(serial(&guest)).await, secret());
     let mut viewer = Viewer::bound(&stack, &link, &secret).await;
     let at = viewer.begins().await;
     assert_eq!(at["offset"], 0);
-    let before = viewer.reads("TINYGUEST READY COM1\r\n> ").await;
+    let prompt = format!("{}:~# ", guest.name());
+    let before = viewer.reads(&prompt).await;
     assert!(viewer.said.iter().all(|said| said["type"] != "skipped"), "from the first byte on: {:?}", viewer.said);
-    viewer.types("count 15000\r").await;
-    let begun = viewer.reads("\r\n100\r\n").await;
+    viewer.types("for i in $(seq 1 150); do echo $i; usleep 30000; done; echo 'all ''said'\r").await;
+    let begun = viewer.reads("\r\n20\r\n").await;
     stack.agent.crash();
     let broken_off = rest(&mut viewer).await;
     // Meanwhile the guest goes on, and nobody listens.
     let said = guest.serial_log(0).len();
-    eventually_some(PATIENCE, "the guest to go on", async || (guest.serial_log(0).len() > said + 2000).then_some(()))
+    eventually_some(PATIENCE, "the guest to go on", async || (guest.serial_log(0).len() > said + 60).then_some(()))
         .await;
     stack.agent.start_again().await;
 
@@ -141,10 +143,10 @@ async fn after_the_agent_was_killed_a_port_with_a_log_goes_on_without_a_gap() {
     let from = (before.len() + begun.len() + broken_off.len()) as u64;
     again.asks(&json!({ "type": "history", "start": at["start"], "from": from })).await;
     assert_eq!(again.hears("at").await, json!({ "type": "at", "start": at["start"], "offset": from }));
-    let after = again.reads("counted 15000").await;
+    let after = again.reads("all said").await;
     let text = format!("{begun}{}{after}", String::from_utf8_lossy(&broken_off));
-    counted(text.split_once("you said: count 15000").unwrap().1.trim_end_matches("counted 15000"), 1, 15000);
+    counted(&text, 1, 150);
     assert!(again.said.iter().all(|said| said["type"] != "skipped"), "{:?}", again.said);
-    again.types("still here\r").await;
-    again.reads("you said: still here\r\n").await;
+    again.types("echo 'still ''here'\r").await;
+    again.reads("still here").await;
 }

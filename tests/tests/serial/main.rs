@@ -5,8 +5,10 @@
 //! | `plain` | bytes alone: the subprotocol `binary` or none |
 //! | `roles` | one writer, watchers, taking over, coming back |
 //! | `history` | `porthole.serial.v1`: what was said before, from any offset |
+//! | `command` | `porthole console`, `porthole log` and the API behind them |
 //! | `faults` | the edge, the agent or the guest ends; a viewer is stuck; a guest floods |
 
+mod command;
 mod faults;
 mod history;
 mod plain;

@@ -2,56 +2,14 @@
 //!
 //! The stream between the two emulators goes through the test, which holds it as long as it likes.
 
-use std::net::{Ipv4Addr, SocketAddr};
-
 use porthole_tests::agent::Agent;
 use porthole_tests::edge::Node;
-use porthole_tests::guest::Guest;
-use porthole_tests::libvirt::PrivateLibvirt;
-use porthole_tests::ports::free_port;
+use porthole_tests::libvirt::{Migration, PrivateLibvirt};
 use porthole_tests::stack::Stack;
 use porthole_tests::wait::{PATIENCE, eventually};
 use porthole_tests::ws::Answer;
-use tokio::io::copy_bidirectional;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
 
 use crate::support::{closed, ended, handshake, row, secret, write_nodes};
-
-/// A migration whose stream is held up.
-struct Migration {
-    command: JoinHandle<anyhow::Result<String>>,
-    /// The source's emulator has connected.
-    begun: oneshot::Receiver<()>,
-    go: oneshot::Sender<()>,
-}
-
-impl Migration {
-    /// The destination listens on 127.0.0.1; the source is told 127.0.0.2, where the test listens.
-    async fn of(guest: &Guest, to: &PrivateLibvirt) -> Self {
-        let port = free_port();
-        let near = TcpListener::bind((Ipv4Addr::new(127, 0, 0, 2), port)).await.unwrap();
-        let ((told, begun), (go, gone)) = (oneshot::channel(), oneshot::channel());
-        tokio::spawn(async move {
-            let (mut source, _) = near.accept().await?;
-            let _nobody_waits = told.send(());
-            if gone.await.is_ok() {
-                let mut destination = TcpStream::connect(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).await?;
-                copy_bidirectional(&mut source, &mut destination).await?;
-            }
-            std::io::Result::Ok(())
-        });
-        let (libvirt, uuid) = (guest.libvirt().clone(), guest.uuid().to_string());
-        let (to, by) = (to.uri(), format!("tcp://127.0.0.2:{port}"));
-        let command = tokio::spawn(async move {
-            let how = ["--live", "--p2p", "--persistent", "--listen-address", "127.0.0.1"];
-            let arguments: Vec<&str> = ["migrate", &uuid].into_iter().chain(how).chain([to.as_str(), &by]).collect();
-            libvirt.virsh(&arguments).await
-        });
-        Self { command, begun, go }
-    }
-}
 
 #[tokio::test]
 async fn a_moving_guest_is_not_opened_and_its_sessions_end_with_it() {
@@ -64,7 +22,7 @@ async fn a_moving_guest_is_not_opened_and_its_sessions_end_with_it() {
     let unused = stack.mint(&guest).await;
 
     // One that comes to nothing.
-    let migration = Migration::of(&guest, &b).await;
+    let migration = Migration::begin(&a, guest.uuid(), &b, &["--p2p", "--persistent"]).await;
     migration.begun.await.unwrap();
     let migrating = (409, "migrating".to_owned());
     assert_eq!(stack.upgrade(&unused).send().await.unwrap().refusal(), migrating);
@@ -86,7 +44,7 @@ async fn a_moving_guest_is_not_opened_and_its_sessions_end_with_it() {
 
     // And one that arrives.
     let another = stack.mint(&guest).await;
-    let migration = Migration::of(&guest, &b).await;
+    let migration = Migration::begin(&a, guest.uuid(), &b, &["--p2p", "--persistent"]).await;
     migration.begun.await.unwrap();
     assert_eq!(stack.upgrade(&another).send().await.unwrap().refusal(), migrating);
     assert_eq!(row(&stack.agent, &link).await.ended, None);
@@ -130,7 +88,7 @@ async fn no_links_are_made_for_a_moving_guest() {
     let (a, b) = tokio::join!(PrivateLibvirt::start(), PrivateLibvirt::start());
     let guest = a.guest("no-links").serials([]).start().await;
     let (stack, there) = on(&a, &b).await;
-    let migration = Migration::of(&guest, &b).await;
+    let migration = Migration::begin(&a, guest.uuid(), &b, &["--p2p", "--persistent"]).await;
     migration.begun.await.unwrap();
     let migrating = (409, "migrating".to_owned());
     for agent in [&stack.agent, &there] {

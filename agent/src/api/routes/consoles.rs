@@ -11,7 +11,7 @@ use crate::api::extract::Asked;
 use crate::api::page::Piece;
 use crate::api::problem::Problem;
 use crate::api::{Api, schema};
-use crate::consoles::{ExternalConsole, Owner};
+use crate::consoles::{Closed, ExternalConsole, Kind, Owner};
 
 /// What has consoles.
 #[derive(Debug, Serialize, ToSchema)]
@@ -37,6 +37,27 @@ struct ConsoleView {
     #[schema(example = "running")]
     state: &'static str,
     kinds: Vec<KindView>,
+    /// Which of these, and which of its other devices, cannot be opened now.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    closed: Vec<ClosedView>,
+}
+
+/// Something that cannot be opened.
+#[derive(Debug, Serialize, ToSchema)]
+struct ClosedView {
+    /// What, in words; `all` where nothing could be learnt of a domain.
+    #[schema(example = "serial 1 (file)")]
+    device: String,
+    /// Which of `kinds` it is; not there for a device that is no console.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(schema_with = schema::kind)]
+    kind: Option<ConsoleKind>,
+    /// Which one of that kind.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    index: Option<u8>,
+    /// Why not, in words.
+    why: String,
 }
 
 /// One console of an owner's.
@@ -50,9 +71,13 @@ struct KindView {
 
 impl From<Owner> for ConsoleView {
     fn from(owner: Owner) -> Self {
-        let Owner { source, uuid, name, state, kinds } = owner;
-        let kinds = kinds.into_iter().map(|kind| KindView { kind: kind.kind, index: kind.index }).collect();
-        Self { source, uuid, name, state: state.as_str(), kinds }
+        let Owner { source, uuid, name, state, kinds, closed } = owner;
+        let kinds = kinds.into_iter().map(|Kind { kind, index }| KindView { kind, index }).collect();
+        let closed = closed.into_iter().map(|Closed { device, kind, why }| {
+            let (kind, index) = kind.map(|Kind { kind, index }| (kind, index)).unzip();
+            ClosedView { device, kind, index, why }
+        });
+        Self { source, uuid, name, state: state.as_str(), kinds, closed: closed.collect() }
     }
 }
 

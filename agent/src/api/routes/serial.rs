@@ -192,7 +192,7 @@ pub(in crate::api) async fn output(
 ) -> Result<Response, Problem> {
     let part = asked.part()?;
     let console = find(&api, &named).await?;
-    let Output { bytes, place } = api.serial.output(&console, part).await.map_err(problem)?;
+    let Output { bytes, place } = api.serial.output(&console, part).await.map_err(|error| problem(&error))?;
     let mut response = bytes.into_response();
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
@@ -203,10 +203,10 @@ pub(in crate::api) async fn output(
     Ok(response)
 }
 
-fn problem(error: OutputError) -> Problem {
+fn problem(error: &OutputError) -> Problem {
     match error {
         OutputError::NotKept => Problem::new(StatusCode::NOT_IMPLEMENTED, "not_kept", error.to_string()),
-        OutputError::Resolve(_) => Problem::reason(error.reason(), chain(&error)),
+        OutputError::Resolve(_) => Problem::reason(error.reason(), chain(error)),
     }
 }
 

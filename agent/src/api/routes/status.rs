@@ -1,5 +1,7 @@
 //! `/v1/status`, `/v1/signing-keys`: the agent itself.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::extract::State;
 use porthole_shared::names::{NodeId, NodeName};
@@ -10,6 +12,7 @@ use utoipa::ToSchema;
 use crate::api::admission::Rights;
 use crate::api::problem::Problem;
 use crate::api::{Api, schema};
+use crate::hook::CallCount;
 use crate::hypervisor::LinkState;
 
 /// How the agent is.
@@ -32,12 +35,23 @@ pub(in crate::api) struct Status {
     sessions: usize,
     /// Events that found no room in the audit since the agent started.
     audit_lost: u64,
+    /// What libvirt's hook has told since the agent started, by operation. Empty if libvirt does not call it.
+    hook: BTreeMap<&'static str, HookCalls>,
     /// The key that tokens are signed with.
     #[schema(value_type = String)]
     signing_key: KeyId,
     /// Until when the tunnel's certificate is valid.
     #[schema(schema_with = schema::time)]
     certificate_expires: String,
+}
+
+/// How often libvirt's hook told of an operation.
+#[derive(Debug, Serialize, ToSchema)]
+struct HookCalls {
+    count: u64,
+    /// When the last time.
+    #[schema(schema_with = schema::time)]
+    last: String,
 }
 
 /// Show how the agent is
@@ -60,6 +74,12 @@ pub(in crate::api) async fn show(State(api): State<Api>, _rights: Rights) -> Jso
         libvirt_error,
         sessions: api.sessions.len(),
         audit_lost: api.audit.lost(),
+        hook: api
+            .hook
+            .counts()
+            .into_iter()
+            .map(|(operation, CallCount { count, last })| (operation, HookCalls { count, last: last.to_rfc3339() }))
+            .collect(),
         signing_key: api.tokens.keys().current(),
     })
 }

@@ -43,6 +43,8 @@ fn hypervisor(
                 other @ (Command::Domains { .. }
                 | Command::Find { .. }
                 | Command::OpenConsole { .. }
+                | Command::Definition { .. }
+                | Command::Redefine { .. }
                 | Command::IsMigrating { .. }) => {
                     panic!("nobody asked for {other:?}")
                 }

@@ -1,5 +1,6 @@
 //! `POST /v1/tokens`.
 
+use std::fmt;
 use std::time::Duration as StdDuration;
 
 use axum::Json;
@@ -9,7 +10,8 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use porthole_shared::config::Duration;
 use porthole_shared::names::{ConsoleId, ConsoleKind, ConsoleName, Requestor, TokenId};
 use porthole_shared::reason::Reason;
-use serde::{Deserialize, Serialize};
+use serde::de::{self, Unexpected, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 use crate::api::admission::Rights;
@@ -30,12 +32,11 @@ pub(in crate::api) struct TokenWanted {
     /// Which kind; VNC of a domain and the only one of an external console, if not given.
     #[schema(schema_with = schema::asked_kind)]
     kind: Option<ConsoleKind>,
-    /// Which one of that kind, from 0.
+    /// Which one of that kind, from 0; of serial ports also `any`: the first that nobody writes to (with `force` or
+    /// `read_only` the first of all, where somebody writes to each).
     #[serde(default)]
-    index: u8,
-    /// Instead of an index: the first serial port that nobody writes to (with `force`: or the first of all).
-    #[serde(default)]
-    any: bool,
+    #[schema(schema_with = schema::asked_index)]
+    index: Index,
     /// Of whom the link is; as configured, if not given.
     #[schema(schema_with = schema::asked_policy)]
     policy: Option<Policy>,
@@ -62,6 +63,46 @@ pub(in crate::api) struct TokenWanted {
     /// Who asks, for the record.
     #[schema(value_type = Option<String>, min_length = 1, max_length = 255)]
     requestor: Option<Requestor>,
+}
+
+/// Which console of a kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Index {
+    /// The one of this number.
+    Number(u8),
+    /// One that is free.
+    Any,
+}
+
+impl Default for Index {
+    fn default() -> Self {
+        Self::Number(0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Index {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+
+        impl Visitor<'_> for Either {
+            type Value = Index;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a number from 0 to 255, or \"any\"")
+            }
+
+            fn visit_u64<E: de::Error>(self, number: u64) -> Result<Index, E> {
+                let short = u8::try_from(number);
+                short.map(Index::Number).map_err(|_| E::invalid_value(Unexpected::Unsigned(number), &self))
+            }
+
+            fn visit_str<E: de::Error>(self, word: &str) -> Result<Index, E> {
+                if word == "any" { Ok(Index::Any) } else { Err(E::invalid_value(Unexpected::Str(word), &self)) }
+            }
+        }
+
+        deserializer.deserialize_any(Either)
+    }
 }
 
 /// A new token. Without `Debug`: it holds the token twice.
@@ -144,7 +185,7 @@ pub(in crate::api) async fn mint(
             Turn::Do(promise) => Some(promise),
         },
     };
-    let any = wanted.any;
+    let any = wanted.index == Index::Any;
     let mut request = MintRequest { minted_by: Some(caller), ..wanted.into() };
     to_its_end(async move {
         if any {
@@ -163,8 +204,8 @@ pub(in crate::api) async fn mint(
 }
 
 async fn any_port(api: &Api, request: &MintRequest) -> Result<u8, Problem> {
-    if request.kind != Some(ConsoleKind::Serial) || request.index != 0 {
-        return Err(Problem::bad_request("`any` is for serial ports: say `kind`: `serial`, and no index"));
+    if request.kind != Some(ConsoleKind::Serial) {
+        return Err(Problem::bad_request("index: `any` is for serial ports: say `kind`: `serial`"));
     }
     let owner = api.consoles.find(&request.console).await?;
     let taken = || {
@@ -188,6 +229,11 @@ impl From<TokenWanted> for MintRequest {
         let length = |seconds: Option<u64>| seconds.map(Duration::from_secs);
         let rights = RightsWanted { read_only, force, record, idle: length(idle), longest: length(longest) };
         let (ttl, grace) = (length(ttl), length(grace));
+        let index = match index {
+            Index::Number(index) => index,
+            // Chosen by whoever knows who writes.
+            Index::Any => 0,
+        };
         Self { console, kind, index, policy, ttl, grace, rights, requestor, minted_by: None }
     }
 }

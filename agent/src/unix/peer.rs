@@ -8,28 +8,28 @@ use tokio::net::UnixStream;
 
 /// Root, the agent's own user, and the members of one group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Allowed {
+pub(crate) struct Allowed {
     own: Uid,
     group: Option<Gid>,
 }
 
 /// A peer that is not one of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("user {0} may not use the agent: it is neither root nor in the group that [api] names")]
-pub(super) struct NotAllowed(u32);
+#[error("user {0} may not use the agent: it is neither root nor in the group that the socket's configuration names")]
+pub(crate) struct NotAllowed(u32);
 
 impl Allowed {
-    pub(super) fn new(group: Option<Gid>) -> Self {
+    pub(crate) fn new(group: Option<Gid>) -> Self {
         Self { own: geteuid(), group }
     }
 
     /// The group's id by its name.
-    pub(super) fn group(name: &str) -> io::Result<Option<Gid>> {
+    pub(crate) fn group(name: &str) -> io::Result<Option<Gid>> {
         Ok(Group::from_name(name)?.map(|group| group.gid))
     }
 
     /// The peer's user id, if it may be here.
-    pub(super) async fn admit(self, stream: &UnixStream) -> io::Result<Result<u32, NotAllowed>> {
+    pub(crate) async fn admit(self, stream: &UnixStream) -> io::Result<Result<u32, NotAllowed>> {
         let peer = stream.peer_cred()?;
         let (uid, gid) = (Uid::from_raw(peer.uid()), Gid::from_raw(peer.gid()));
         if uid.is_root() || uid == self.own || self.group == Some(gid) {

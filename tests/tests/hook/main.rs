@@ -1,0 +1,16 @@
+//! libvirt's hook: what libvirt runs, what the agent hears, and what a guest notices of it when one of them fails.
+//!
+//! | module | what it shows |
+//! |---|---|
+//! | `steps` | each step of a guest's life is told; a taken port is told before QEMU stumbles over it |
+//! | `away` | the agent is gone, hangs, or libvirtd does |
+//! | `matrix` | whatever happens to a guest comes to the same, by hook, events, both or neither |
+//! | `migration` | guests move, fail to move, come from a file: their consoles work where they are |
+//! | `input` | whatever libvirt or a stranger gives the hook, it ends in time, and well where failure kills |
+
+mod away;
+mod input;
+mod matrix;
+mod migration;
+mod steps;
+mod support;
