@@ -56,11 +56,17 @@ export function strip(screen, viewer) {
         hold(false);
         return controlled(typed);
     };
+    let wanted = false;
+    const lay = () => {
+        place.hidden = !wanted || !touch.matches;
+    };
+    touch.addEventListener("change", lay);
     return {
         held,
         /** @param {boolean} on */
         show(on) {
-            place.hidden = !on || !touch.matches;
+            wanted = on;
+            lay();
             if (!on) hold(false);
         },
     };

@@ -59,7 +59,6 @@ export class Screen {
             fontFamily: 'ui-monospace, "Cascadia Mono", "DejaVu Sans Mono", Menlo, Consolas, monospace',
             fontSize: SIZES.usual,
             macOptionIsMeta: true,
-            minimumContrastRatio: 4.5,
             scrollback: SCROLLBACK,
             logLevel: "off",
             // A link is text that a guest has written: nothing here leads anywhere.
