@@ -186,12 +186,12 @@ export class Screen {
         const room = this.#fit.proposeDimensions();
         if (!room) return;
         const times = Math.min((room.cols + 0.5) / COLUMNS, (room.rows + 0.5) / ROWS);
-        let size = Math.max(SIZES.least, Math.min(SIZES.auto, Math.floor(now * times)));
+        let size = Math.max(SIZES.least, Math.min(SIZES.auto, Math.floor(2 * now * times) / 2));
         terminal.options.fontSize = size;
-        for (; size > SIZES.least; size -= 1) {
+        for (; size > SIZES.least; size -= 0.5) {
             const fits = this.#fit.proposeDimensions();
             if (!fits || (fits.cols >= COLUMNS && fits.rows >= ROWS)) break;
-            terminal.options.fontSize = size - 1;
+            terminal.options.fontSize = size - 0.5;
         }
     }
 }
