@@ -122,6 +122,7 @@ export class Screen {
 
     set fills(fills) {
         this.#fills = fills;
+        this.#place.toggleAttribute("data-sized", this.#size !== null && !fills);
         this.#lay();
     }
 
@@ -129,6 +130,7 @@ export class Screen {
     grow(by) {
         const now = this.terminal.options.fontSize ?? SIZES.usual;
         this.#size = by === 0 ? null : Math.max(SIZES.least, Math.min(SIZES.most, now + by));
+        this.#place.toggleAttribute("data-sized", this.#size !== null && !this.#fills);
         this.#lay();
     }
 
