@@ -124,9 +124,10 @@ test("who is here is said in words", () => {
 });
 
 test("an agent's messages are read, and later ones passed over", () => {
-    const state = parse('{"type":"state","role":"watcher","start":"3-71","oldest":0,"end":9,"writer":{"who":"mia","client":null,"since":1000},"watchers":2,"may_write":true,"may_force":false,"can_break":false,"attached":true}');
+    const state = parse('{"type":"state","role":"watcher","start":"3-71","oldest":0,"end":9,"writer":{"who":"mia","client":null,"since":1000},"watchers":2,"may":"write","can_break":false,"attached":true}');
     assert.ok(state?.type === "state");
     assert.deepEqual(state.state.writer, { who: "mia", client: null, since: new Date(1_000_000) });
+    assert.deepEqual([state.state.mayWrite, state.state.mayForce], [true, false]);
     assert.deepEqual(parse('{"type":"at","start":"3-71","offset":4464}'), { type: "at", start: "3-71", offset: 4464 });
     assert.equal(parse('{"type":"resize"}'), null);
     assert.throws(() => parse("no JSON"));

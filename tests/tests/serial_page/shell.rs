@@ -13,7 +13,7 @@ async fn a_command_is_typed_and_its_output_seen() {
     let stack = stack(&libvirt).await;
     let mia = Person::at(&stack, serial(&guest, "mia")).await;
     mia.is_told("You write.").await;
-    mia.reads("# ").await;
+    mia.reads(":~#").await;
     mia.types("echo $((6 * 7)) is the answer").await;
     mia.reads("\n42 is the answer\n").await;
     // Wide characters, right to left, combining ones: each comes in several bytes, cut anywhere.
