@@ -101,6 +101,7 @@ async fn answer(mut commands: mpsc::Receiver<Command>, domain: Arc<Mutex<Domain>
             Command::Domains { .. }
             | Command::Describe { .. }
             | Command::OpenGraphics { .. }
+            | Command::OpenConsole { .. }
             | Command::IsMigrating { .. } => {
                 panic!("nobody asks for this")
             }

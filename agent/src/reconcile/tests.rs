@@ -103,6 +103,7 @@ async fn answer(mut commands: mpsc::Receiver<Command>, domains: Domains) {
             | Command::Definition { .. }
             | Command::Redefine { .. }
             | Command::OpenGraphics { .. }
+            | Command::OpenConsole { .. }
             | Command::IsMigrating { .. } => {
                 panic!("nobody asks for this")
             }
