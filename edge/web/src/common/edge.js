@@ -9,6 +9,16 @@
  * @property {string} kind       `vnc`, `spice`, `serial` or `tcp`
  * @property {string} name       the guest's
  * @property {boolean} readOnly  the agent takes no input of this session
+ * @property {boolean} [force]   it may take over from who writes
+ * @property {Holder | null} [writer]  who else writes, where only one may
+ */
+
+/**
+ * Who writes to a serial port.
+ * @typedef {object} Holder
+ * @property {string | null} who      whom the link was made for
+ * @property {string | null} client   the address that they came from
+ * @property {Date | null} since
  */
 
 /** The edge says no. */
@@ -41,7 +51,30 @@ export async function ask(link) {
         headers: { "content-type": "application/json" },
         body: JSON.stringify({ token: link.token, binding: link.binding }),
     });
-    return { kind: String(answer.kind), name: String(answer.name), readOnly: answer.read_only === true };
+    return {
+        kind: String(answer.kind),
+        name: String(answer.name),
+        readOnly: answer.read_only === true,
+        force: answer.force === true,
+        writer: holder(answer.writer),
+    };
+}
+
+/**
+ * Somebody who writes, as an edge or an agent says it.
+ * @param {unknown} value
+ * @returns {Holder | null}
+ */
+export function holder(value) {
+    if (typeof value !== "object" || value === null) return null;
+    const { who, client, since } = /** @type {Record<string, unknown>} */ (value);
+    // An agent counts seconds, an edge writes it out.
+    const date = typeof since === "number" ? new Date(since * 1000) : typeof since === "string" ? new Date(since) : null;
+    return {
+        who: typeof who === "string" ? who : null,
+        client: typeof client === "string" ? client : null,
+        since: date && !Number.isNaN(date.getTime()) ? date : null,
+    };
 }
 
 /**
@@ -55,12 +88,13 @@ export function reasons() {
 /**
  * The console itself.
  * @param {Link} link
+ * @param {string[]} [protocols]   what is spoken, the best first
  */
-export function connect(link) {
+export function connect(link, protocols = ["binary"]) {
     const url = new URL("websockify", location.href);
     url.protocol = url.protocol === "http:" ? "ws:" : "wss:";
     url.search = new URLSearchParams({ token: link.token }).toString();
-    return new WebSocket(url, ["binary", `porthole.bind.${link.binding}`]);
+    return new WebSocket(url, [...protocols, `porthole.bind.${link.binding}`]);
 }
 
 /**

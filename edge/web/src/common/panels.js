@@ -38,6 +38,8 @@ export function panels(names, closed) {
     }
     for (const button of buttons("close-panel")) button.addEventListener("click", () => show(null));
     return {
+        /** Opens one, if it is not open. @param {string} name */
+        open: (name) => show(name),
         close: () => show(null, byId(open ?? names[0]).contains(document.activeElement)),
         /** The person turned to the screen. */
         clear: () => (NARROW.matches || open === "rest") && show(null, false),
@@ -49,6 +51,6 @@ export function panels(names, closed) {
  * @param {HTMLElement} panel
  */
 function first(panel) {
-    const content = panel.querySelector(/** @type {"button"} */ ("textarea, .grid button:not(:disabled)"));
+    const content = panel.querySelector(/** @type {"button"} */ ("textarea, input, .grid button:not(:disabled)"));
     return content ?? [...panel.querySelectorAll("button")].find((each) => !each.disabled && each.getClientRects().length > 0);
 }

@@ -43,11 +43,19 @@ import { isCode } from "./reasons.js";
  */
 
 /**
+ * A refusal that the page foresees, in its own words.
+ * @typedef {object} Refusal
+ * @property {string} reason
+ * @property {Wording} wording
+ */
+
+/**
  * @typedef {object} Parts
  * @property {Link} link
  * @property {(link: Link) => Promise<About>} ask
  * @property {(link: Link) => WebSocket} connect
  * @property {(kind: string) => Viewer | null} viewerOf
+ * @property {(about: About, byItself: boolean) => Refusal | null} [refuses]  what an answer means that is no refusal yet
  * @property {Reasons} reasons
  * @property {View} view
  * @property {() => number} now
@@ -86,7 +94,8 @@ export class Session {
         this.#patience.rest();
         this.#parts.view.tell("asking", "", null);
         try {
-            while (await this.#attempt());
+            let byItself = false;
+            while (await this.#attempt(byItself)) byItself = true;
         } finally {
             this.#running = false;
         }
@@ -106,9 +115,12 @@ export class Session {
         this.#hurry?.();
     }
 
-    /** One attempt; true: try again. */
-    async #attempt() {
-        const { connect, link, viewerOf, view, reasons } = this.#parts;
+    /**
+     * One attempt; true: try again.
+     * @param {boolean} byItself   nobody has asked for this one
+     */
+    async #attempt(byItself) {
+        const { connect, link, viewerOf, refuses, view, reasons } = this.#parts;
         let about;
         try {
             about = await this.#ask();
@@ -122,6 +134,8 @@ export class Session {
         view.meet(about);
         const viewer = viewerOf(about.kind);
         if (!viewer) return this.#settle("refused", "no_page");
+        const foreseen = refuses?.(about, byItself);
+        if (foreseen) return this.#settle("refused", foreseen.reason, foreseen.wording);
         view.tell("connecting", "", null);
         this.#socket = connect(link);
         const end = await viewer(this.#socket, about, () => {

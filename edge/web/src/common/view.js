@@ -15,6 +15,8 @@ export class PageView {
     /** @type {State} */
     state = "asking";
     #viewOnly = false;
+    /** @type {string | null} */
+    #detail = null;
     /** Whether the same link is worth another try. */
     #mayRetry = false;
     #onChange;
@@ -62,6 +64,12 @@ export class PageView {
     /** @param {boolean} on */
     set viewOnly(on) {
         this.#viewOnly = on;
+        if (this.state === "connected") this.tell("connected", "", null);
+    }
+
+    /** What is said instead of "Connected", of a console that has more to say. @param {string | null} words */
+    set detail(words) {
+        this.#detail = words;
         if (this.state === "connected") this.tell("connected", "", null);
     }
 
@@ -113,6 +121,7 @@ export class PageView {
             case "connecting":
                 return "Connecting";
             case "connected":
+                if (this.#detail) return this.#detail;
                 if (this.about?.readOnly) return "Connected, read-only";
                 return this.#viewOnly ? "Connected, view only" : "Connected";
             case "reconnecting":
