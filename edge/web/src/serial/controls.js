@@ -44,6 +44,10 @@ export function controls(screen, viewer, view) {
         for (const each of buttons(action)) each.setAttribute("aria-pressed", String(pressed));
     };
 
+    // What a button did is done: keys go to the guest again. On a phone that would bring up its keyboard.
+    const touch = matchMedia("(pointer: coarse)");
+    const back = () => touch.matches || screen.focus();
+
     // Copy.
     const copy = async () => {
         const chosen = terminal.getSelection();
@@ -102,9 +106,16 @@ export function controls(screen, viewer, view) {
     });
 
     // The port.
-    on("role", () => viewer.ask(port?.role === "writer" ? "watch" : "write"));
-    on("break", () => viewer.ask("break"));
+    on("role", () => {
+        viewer.ask(port?.role === "writer" ? "watch" : "write");
+        back();
+    });
+    on("break", () => {
+        viewer.ask("break");
+        back();
+    });
     on("save", async () => {
+        back();
         const parts = await viewer.history();
         if (parts) save(parts, view.about?.name ?? "console");
         else toast("The history could not be read", NEWS);
