@@ -28,7 +28,10 @@ async fn a_command_is_typed_and_its_output_seen() {
     mia.types("stty rows 24 columns 80; vi /etc/hello").await;
     mia.reads("~\n~\n~").await;
     mia.0.write("ifull screen").await;
+    mia.reads("I /etc/hello").await;
     mia.0.press(&[Key::ESCAPE]).await;
+    // What follows an escape at once is a part of it to vi.
+    mia.reads("- /etc/hello").await;
     mia.0.show("serial-vi").await;
     mia.types(":wq").await;
     mia.types("cat /etc/hello; echo do''ne").await;
