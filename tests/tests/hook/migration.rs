@@ -85,6 +85,19 @@ impl Two {
         screen.into_iter().chain(serial).collect()
     }
 
+    /// All consoles of a running guest, and of its definition, are on that address and on no other.
+    async fn assert_listens_on(&self, address: &str, uuid: Uuid, host: usize) {
+        for which in [&["dumpxml"][..], &["dumpxml", "--inactive"]] {
+            let xml = self.hosts[host].virsh(&[which, &[&uuid.to_string()]].concat()).await.expect("its XML");
+            let found: Vec<_> = ["listen='", "address='", "host='"]
+                .iter()
+                .flat_map(|before| xml.split(before).skip(1).filter_map(|rest| rest.split('\'').next()))
+                .filter(|found| found.starts_with("127."))
+                .collect();
+            assert!(found.len() >= 2 + SERIAL && found.iter().all(|found| *found == address), "{found:?} {xml}");
+        }
+    }
+
     /// The emulator of a guest.
     async fn emulator(&self, uuid: Uuid, host: usize) -> Identity {
         let host = &self.hosts[host];
@@ -136,16 +149,19 @@ fn listening(xml: &str) -> (Option<u16>, Vec<u16>) {
 
 #[tokio::test]
 async fn consoles_on_ports_work_on_the_new_host_and_after_a_cold_start_there() {
-    let two = Two::start().await;
+    // The hosts have addresses of their own.
+    let two = Two::with(|agent| agent.set("ports.listen", "127.0.0.2")).await;
     let uuid = two.guest("tcp").await;
     let before = two.assert_works(uuid, 0).await;
     assert_eq!(before.len(), 1 + SERIAL);
+    two.assert_listens_on("127.0.0.1", uuid, 0).await;
     two.migrate(uuid, 0, &["--p2p", "--persistent", "--undefinesource"]).await.expect("it moves");
     let after = two.assert_works(uuid, 1).await;
     assert!(after.len() == before.len() && after.iter().all(|port| !before.contains(port)), "{before:?} {after:?}");
     two.wait_for_ports(uuid, 0, &[]).await;
     two.wait_for_ports(uuid, 1, &after).await;
     two.wait_until_settled(uuid, 1, &after).await;
+    two.assert_listens_on("127.0.0.2", uuid, 1).await;
 
     let name = uuid.to_string();
     two.hosts[1].virsh(&["destroy", &name]).await.expect("it stops");
