@@ -140,7 +140,7 @@ impl Serial {
         }))
     }
 
-    /// Lets somebody onto a port, which is opened if nobody holds it yet. Until [`Attachment::confirm`] that takes
+    /// Lets somebody onto a port, which is opened if nobody holds it yet. Until `Attachment::confirm` that takes
     /// nothing from anybody.
     pub async fn attach(
         &self,

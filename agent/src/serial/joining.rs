@@ -1,5 +1,5 @@
 //! Joins a port's history to its log, when the port is attached to, and keeps what the next run of the agent needs for
-//! that. What is joined with what is said in [`log`](super::log).
+//! that. What is joined with what is said in [`log`](mod@super::log).
 
 use std::path::PathBuf;
 use std::sync::Arc;
