@@ -75,7 +75,7 @@ impl Known {
             if !remembered {
                 over.push(*domain);
             } else if arrival.next <= now {
-                arrival.next = now + SOON + (now - arrival.sign) / 2;
+                arrival.next = now + SOON + ((now - arrival.sign) / 2).min(REMEMBERED / 4);
                 due.push(*domain);
             }
             remembered

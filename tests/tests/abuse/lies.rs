@@ -251,7 +251,7 @@ async fn keys_and_inspections_are_believed_only_where_they_fit() {
     assert_eq!(answer.status(), 200);
     let explained: Value = serde_json::from_slice(answer.body()).unwrap();
     let expected = json!({"kind": "tcp", "name": "far-end", "redeem_by": "2030-03-17T17:46:40Z",
-                          "expires": "2030-03-17T17:46:41Z", "read_only": false});
+                          "expires": "2030-03-17T17:46:41Z", "read_only": false, "force": false});
     assert_eq!(explained, expected);
     let with = |name: &str, value: Value| {
         let mut changed = fields.clone();
