@@ -30,7 +30,7 @@ async fn links_are_made_for_consoles_that_are_there() {
         (of(&off.uuid()).kind("spice"), refused(409, "not_running")),
         (of(&guest.name()).kind("spice"), refused(400, "no_such_kind")),
         (of(&guest.name()).kind("tcp"), refused(400, "no_such_kind")),
-        (of(&guest.name()).kind("serial"), refused(400, "no_such_kind")),
+        (of(&guest.name()).kind("serial").field("index", 4), refused(400, "no_such_kind")),
         (of(&guest.name()).field("index", 1), refused(400, "no_such_kind")),
         (of(&spice.name()), refused(400, "no_such_kind")),
         (of(&guest.name()).kind("rdp"), refused(400, "bad_request")),

@@ -22,7 +22,8 @@ const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_co
 
 #[tokio::test]
 async fn the_agent_answers_as_it_is_described() {
-    let served = Served::start().await;
+    // It opens a connection for each thing that it tries, and lets go of them late.
+    let served = Served::with(|agent| agent.set("api.max_connections_per_address", 256)).await;
     let schemathesis = places::cache().unwrap().join("schemathesis/bin/schemathesis");
     assert!(schemathesis.is_file(), "there is no {}: `make schemathesis` gets it", schemathesis.display());
     // A certificate, because a token might withdraw itself.

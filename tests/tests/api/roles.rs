@@ -11,7 +11,7 @@ const NOTHING: &str = "00000000-0000-4000-8000-000000000009";
 /// A domain.
 const XML: &str = "<domain><name>x</name></domain>";
 
-/// What is asked, and what admin, operator and minter are answered. 403 is for those who may not; 404 and 400 are for
+/// What is asked, and what admin, operator and minter are answered. 403 is for those who may not; 404, 400 and 426 are for
 /// those who may, where there is nothing of that id or nothing was said.
 fn table() -> Vec<(Method, String, Option<Value>, [u16; 3])> {
     let mint = json!({"console": NAME});
@@ -25,6 +25,9 @@ fn table() -> Vec<(Method, String, Option<Value>, [u16; 3])> {
         (Method::DELETE, format!("/v1/consoles/{NOTHING}/definition"), None, [404, 404, 403]),
         (Method::POST, "/v1/consoles/render".into(), Some(json!({"domain": NOTHING, "spec": {}})), [200, 200, 403]),
         (Method::POST, "/v1/consoles/merge".into(), Some(json!({"xml": XML, "spec": {}})), [200, 200, 403]),
+        (Method::GET, format!("/v1/serial/{NOTHING}/0"), None, [404, 404, 403]),
+        (Method::GET, format!("/v1/serial/{NOTHING}/0/output"), None, [404, 404, 403]),
+        (Method::GET, format!("/v1/serial/{NOTHING}/0/attach"), None, [426, 426, 403]),
         (Method::GET, "/v1/ports".into(), None, [200, 200, 403]),
         (Method::POST, "/v1/ports".into(), Some(json!({"domain": NOTHING, "devices": ["vnc-0"]})), [200, 200, 403]),
         (Method::DELETE, format!("/v1/ports/{NOTHING}"), None, [200, 200, 403]),
@@ -74,6 +77,7 @@ async fn whatever_is_described_is_in_the_table() {
         // A stream without end has tests of its own.
         for method in item.as_object().unwrap().keys().filter(|_| path != "/v1/events") {
             let asked = path.replace("{id}", NOTHING).replace("{console}", NOTHING).replace("{domain}", NOTHING);
+            let asked = asked.replace("{index}", "0");
             let in_table = table().iter().any(|(known, at, ..)| {
                 known.as_str().eq_ignore_ascii_case(method) && at.split('?').next() == Some(asked.as_str())
             });

@@ -85,21 +85,21 @@ async fn a_window_without_a_link_says_so() {
 }
 
 #[tokio::test]
-async fn a_guest_that_is_off_can_be_started_and_opened_again() {
+async fn a_guest_that_stopped_unseen_can_be_started_and_opened_with_a_new_link() {
     let mut seat = Seat::new("off").await;
     let link = seat.stack.mint(&seat.guest).await;
-    // Had its agent seen it stop, the link would be void.
+    // Its agent finds out when it is back.
     seat.stack.agent.stop().await;
     seat.guest.destroy().await;
     seat.stack.agent.start_again().await;
     let Seat { browser, guest, .. } = &seat;
     browser.open(&link.url).await;
-    browser.until_because("refused", "not_running").await;
-    says(browser, Reason::NotRunning, "").await;
-    browser.show("not_running").await;
+    browser.until_because("refused", "shut_off").await;
+    says(browser, Reason::ShutOff, "").await;
+    browser.show("shut_off").await;
 
     guest.boot().await.unwrap();
-    browser.click("#notice [data-action=reconnect]").await;
+    browser.open(&seat.stack.mint(guest).await.url).await;
     browser.until("connected").await;
     seat.works('a').await;
     assert_eq!(browser.notice().await, None);
