@@ -288,10 +288,18 @@ impl Ports {
         };
         let rows = self.0.store.ports(self.0.clock.now()).await?;
         let known = self.0.known.lock().unwrap_or_else(PoisonError::into_inner);
-        // Who owns a port has it, unless it is this domain itself, which does not run: then who claims it as well has.
-        let owner = rows.iter().find(|row| row.port == port).and_then(|row| row.owner);
-        let user = known.contradictions.iter().find(|claim| claim.port == port).map(|claim| claim.user);
-        let other = [owner, user].into_iter().flatten().find(|owner| owner.domain != domain);
+        // Who owns a port has it, unless it is this domain itself, which does not run, or one that is gone: then who claims
+        // it as well has.
+        let row = rows.iter().find(|row| row.port == port);
+        let is_leaving = row.is_some_and(|row| row.state == PortState::Releasing);
+        let claims = known.contradictions.iter().filter(|claim| claim.port == port).map(|claim| claim.user);
+        let mut candidates: Vec<Owner> = claims.collect();
+        let last = candidates.len();
+        candidates.extend(row.and_then(|row| row.owner));
+        if !is_leaving {
+            candidates.rotate_left(last);
+        }
+        let other = candidates.into_iter().find(|owner| owner.domain != domain);
         let owner = other.map(|owner| (owner, known.names.get(&owner.domain).cloned()));
         Ok(Some(Held { port, device, owner }))
     }

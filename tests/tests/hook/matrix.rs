@@ -90,7 +90,12 @@ impl World {
 
         self.virsh("start", &[]).await;
         self.happens("reset", async |world| world.virsh("reset", &[]).await, there).await;
-        self.happens("libvirtd restarts", async |world| world.host.restart_daemon().await, there).await;
+        // By SIGKILL: libvirtd may take long to end when a guest has just been started.
+        let restart = async |world: &Self| {
+            world.host.kill_daemon().await;
+            world.host.start_daemon().await;
+        };
+        self.happens("libvirtd restarts", restart, there).await;
         self.happens("destroy", async |world| world.virsh("destroy", &[]).await, gone_but_defined).await;
         self.virsh("domrename", &["renamed"]).await;
         self.virsh("start", &[]).await;

@@ -2,7 +2,10 @@
 
 use std::net::TcpListener;
 
+use porthole_tests::agent::AgentBuilder;
+use porthole_tests::libvirt::PrivateLibvirt;
 use porthole_tests::ports::free_port;
+use porthole_tests::stack::Stack;
 use porthole_tests::wait::{PATIENCE, eventually};
 
 use crate::support::{hooked, managed, porthole, told};
@@ -41,7 +44,10 @@ async fn each_step_is_told() {
 
 #[tokio::test]
 async fn a_taken_port_is_named_before_qemu_stumbles_over_it() {
-    let (libvirt, stack) = hooked().await;
+    let libvirt = PrivateLibvirt::builder().hooked().start().await.expect("a private libvirtd");
+    // Whose a port is, the table knows of those in its ranges.
+    let settings = |agent: AgentBuilder| agent.set("ports.graphics", "20000:32001");
+    let stack = Stack::builder().libvirt(&libvirt).agent(settings).start().await;
     let port = free_port();
     let occupied = TcpListener::bind(("127.0.0.1", port)).expect("it is free");
     let guest = managed(&libvirt, "late", port).await;
