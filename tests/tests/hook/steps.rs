@@ -3,6 +3,7 @@
 use std::net::TcpListener;
 
 use porthole_tests::agent::AgentBuilder;
+use porthole_tests::guest::{Graphics, Listen};
 use porthole_tests::libvirt::PrivateLibvirt;
 use porthole_tests::ports::free_port;
 use porthole_tests::stack::Stack;
@@ -57,9 +58,9 @@ async fn a_taken_port_is_named_before_qemu_stumbles_over_it() {
     assert_eq!(guest.state().await.unwrap(), "shut off");
 
     // Of others QEMU says so itself.
-    let other = libvirt
-        .guest("other")
-        .graphics([porthole_tests::guest::Graphics::vnc(porthole_tests::guest::Listen::Tcp(port))]);
+    let held = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+    let listen = Listen::Tcp(held.local_addr().expect("its address").port());
+    let other = libvirt.guest("other").graphics([Graphics::vnc(listen)]);
     let refused = format!("{:#}", other.try_start().await.expect_err("the port is taken"));
     assert!(!refused.contains("porthole:"), "{refused}");
     drop(occupied);
