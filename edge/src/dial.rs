@@ -17,6 +17,7 @@ use http::header::{CONTENT_TYPE, HOST, HeaderValue};
 use http::{Method, Request, StatusCode};
 use http_body_util::Full;
 use porthole_shared::binding::Subprotocol;
+use porthole_shared::leg::Leg;
 use porthole_shared::lifecycle::{Shutdown, chain};
 use porthole_shared::names::EdgeInstance;
 use porthole_shared::reason::Reason;
@@ -34,7 +35,6 @@ use tokio_rustls::client::TlsStream;
 use crate::directory::{Config, Node};
 use crate::gate::Admission;
 use crate::metrics::instruments;
-use crate::relay::Leg;
 use porthole_shared::validity::Validity;
 
 mod answer;

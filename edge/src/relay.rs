@@ -33,12 +33,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::yield_now;
 use tokio_util::sync::CancellationToken;
 
-mod leg;
-mod scratch;
 mod turn;
 
-pub use leg::Leg;
-use scratch::Scratch;
+use porthole_shared::leg::{Leg, Scratch};
 use turn::{Relay, Turn};
 
 /// How long a session waits for somebody.
@@ -111,7 +108,7 @@ pub struct Summary {
 
 thread_local! {
     /// Sessions of one thread take turns, so they can share: nothing stays here between turns.
-    static SCRATCH: RefCell<Scratch> = RefCell::new(Scratch::new());
+    static SCRATCH: RefCell<Scratch> = RefCell::new(Scratch::default());
 }
 
 /// Copies until both sides have ended, or `stop` fires. The early bytes are what was read behind the request's and the

@@ -10,11 +10,11 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use porthole_shared::leg::{Leg, Scratch, WIRE_BYTES};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, Sleep, sleep};
 
-use super::scratch::{Scratch, WIRE_BYTES};
-use super::{End, Leg, Patience};
+use super::{End, Patience};
 
 /// How often one turn looks for more after short reads. A short read nearly always emptied the socket.
 const ROUNDS: usize = 4;

@@ -14,6 +14,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use porthole_shared::leg::Leg;
 use porthole_shared::tunnel::{ClientFacts, ClientTls};
 use rustls::ProtocolVersion;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -25,7 +26,6 @@ use tokio_rustls::server::TlsStream;
 use super::room::Place;
 use super::route;
 use super::site::Site;
-use crate::relay::Leg;
 
 /// How much of a request's head is read at most, and how much of an answer waits unsent.
 const BUFFER: usize = 16 * 1024;

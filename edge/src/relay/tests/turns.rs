@@ -19,7 +19,7 @@ async fn relay(tls: &Tls) -> (client::TlsStream<TcpStream>, TcpRelay, server::Tl
 
 /// Gives the relay turns until it has nothing to do for a while; calls `seen` after each.
 async fn exhaust(relay: &mut TcpRelay, mut seen: impl FnMut(&mut TcpRelay)) {
-    let mut scratch = Scratch::new();
+    let mut scratch = Scratch::default();
     loop {
         let turn = poll_fn(|cx: &mut Context<'_>| {
             let turn = relay.poll_turn(cx, &mut scratch);
@@ -79,7 +79,7 @@ async fn one_turn_is_one_read_each_way() {
         tokio::spawn(async move { drop(tokio::io::copy(&mut client_reader, &mut tokio::io::sink()).await) }),
         tokio::spawn(async move { drop(tokio::io::copy(&mut agent_reader, &mut tokio::io::sink()).await) }),
     ];
-    let mut scratch = Scratch::new();
+    let mut scratch = Scratch::default();
     let mut before = relay.moved();
     let most = 4 * MOST_UNSENT as u64;
     while before.to_client < 30_000_000 || before.to_agent < 30_000_000 {

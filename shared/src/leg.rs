@@ -1,4 +1,14 @@
-//! One side of a session: a socket, and TLS on it or none.
+//! One side of a session: a socket, and TLS on it or none, with no buffer that an idle session would have to own.
+//!
+//! ```text
+//!            poll_receive                        send           poll_flush
+//!  socket ──► Scratch::wire ──► TLS ──► plaintext │ bytes ──► TLS (256 KiB at most) ──► socket
+//!             64 KiB, lent by the thread
+//! ```
+//!
+//! A stream over rustls reads 4 KiB at a time and keeps buffers for each connection; this drives the socket and the TLS
+//! state machine itself. Whoever owns a leg keeps to one rule, which bounds its memory: no more is sent while something
+//! is unsent. The edge's relay and the agent's WebSocket stand on it; handshakes are over before it begins.
 
 use std::fmt;
 use std::io::{self, IoSlice, Write};
@@ -11,7 +21,10 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::{client, server};
 
-use super::scratch::{NothingThere, Scratch};
+mod scratch;
+
+use scratch::NothingThere;
+pub use scratch::{Scratch, WIRE_BYTES};
 
 /// How much a TLS connection may hold unsent. More than a turn can make, so that a turn is always taken whole; never
 /// unlimited.
@@ -83,7 +96,8 @@ impl From<client::TlsStream<TcpStream>> for Leg {
 }
 
 impl<S> Leg<S> {
-    pub(super) fn over(io: S, mut tls: Option<Connection>) -> Self {
+    /// Any socket, with the TLS session on it whose handshake is done.
+    pub fn over(io: S, mut tls: Option<Connection>) -> Self {
         if let Some(tls) = &mut tls {
             tls.set_buffer_limit(Some(UNSENT_LIMIT));
         }
@@ -99,36 +113,37 @@ impl<S> Leg<S> {
     }
 
     /// The peer sends nothing any more.
-    pub(super) const fn has_ended(&self) -> bool {
+    pub const fn has_ended(&self) -> bool {
         matches!(self.inward, Inward::Closed | Inward::Lost)
     }
 
     /// The connection broke, in one direction or the other.
-    pub(super) fn is_lost(&self) -> bool {
+    pub fn is_lost(&self) -> bool {
         self.inward == Inward::Lost || self.outward == Outward::Broken
     }
 
     /// Nothing goes out any more, nor is to.
-    pub(super) const fn is_shut(&self) -> bool {
+    pub const fn is_shut(&self) -> bool {
         matches!(self.outward, Outward::Closed | Outward::Broken)
     }
 
     /// Bytes may be sent.
-    pub(super) fn is_open(&self) -> bool {
+    pub fn is_open(&self) -> bool {
         self.outward == Outward::Open
     }
 
     /// Something is still to be written.
-    pub(super) fn has_unsent(&self) -> bool {
+    pub fn has_unsent(&self) -> bool {
         !self.is_shut() && (!self.unsent.is_empty() || self.tls.as_ref().is_some_and(|tls| tls.wants_write()))
     }
 
-    pub(super) const fn taken(&self) -> u64 {
+    /// How many bytes the socket took so far, of whatever kind: to see whether it takes any.
+    pub const fn taken(&self) -> u64 {
         self.taken
     }
 
     /// Ends the outward direction once everything unsent has gone.
-    pub(super) fn finish(&mut self) {
+    pub fn finish(&mut self) {
         if self.is_open() {
             if let Some(tls) = &mut self.tls {
                 tls.send_close_notify();
@@ -138,7 +153,7 @@ impl<S> Leg<S> {
     }
 
     /// Gives back what memory an idle leg does not need.
-    pub(super) fn rest(&mut self) {
+    pub fn rest(&mut self) {
         if std::mem::take(&mut self.fed)
             && let Some(tls) = &mut self.tls
         {
@@ -155,8 +170,8 @@ impl<S> Leg<S> {
         self.unsent = BytesMut::new();
     }
 
-    #[cfg(test)]
-    pub(super) fn unsent_bytes(&mut self) -> usize {
+    /// How many bytes wait to be written. For tests of what a stuck peer costs.
+    pub fn unsent_bytes(&mut self) -> usize {
         let tls = self.tls.as_mut().map_or(0, |tls| tls.process_new_packets().map_or(0, |io| io.tls_bytes_to_write()));
         self.unsent.len() + tls
     }
@@ -165,7 +180,7 @@ impl<S> Leg<S> {
 impl<S: AsyncRead + AsyncWrite + Unpin> Leg<S> {
     /// Reads the socket once, and leaves in `scratch` what plaintext that gives. Ready with the count of bytes read,
     /// also when the direction has now ended.
-    pub(super) fn poll_receive(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> Poll<usize> {
+    pub fn poll_receive(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> Poll<usize> {
         scratch.clear();
         if self.inward == Inward::Fresh {
             self.inward = Inward::Open;
@@ -212,7 +227,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Leg<S> {
     }
 
     /// Takes bytes to send. To be asked only while nothing is unsent, which bounds what waits here.
-    pub(super) fn send(&mut self, cx: &mut Context<'_>, mut bytes: &[u8]) {
+    pub fn send(&mut self, cx: &mut Context<'_>, mut bytes: &[u8]) {
         let Some(tls) = &mut self.tls else {
             if self.unsent.is_empty() {
                 while !bytes.is_empty()
@@ -239,7 +254,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Leg<S> {
     }
 
     /// Writes what is unsent, and FIN behind it if the direction is to end. Ready when nothing is left to do.
-    pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         while self.has_unsent() {
             let mut socket = Socket { io: &mut self.io, cx };
             let written = match &mut self.tls {

@@ -5,23 +5,26 @@ use std::io::{BufRead as _, Read};
 use rustls::Connection;
 
 /// The most that is read from a socket at once. Measured: from 4 to 64 KiB the cost of a GiB halves; beyond, it stays.
-pub(super) const WIRE_BYTES: usize = 64 * 1024;
+pub const WIRE_BYTES: usize = 64 * 1024;
 
 /// Bytes as they came from a socket, and what TLS made of them.
 #[derive(Debug)]
-pub(super) struct Scratch {
+pub struct Scratch {
     wire: Box<[u8]>,
     plain: Vec<u8>,
     /// So many bytes of `wire` are plaintext as they are: their leg has no TLS.
     direct: usize,
 }
 
-impl Scratch {
-    pub(super) fn new() -> Self {
+impl Default for Scratch {
+    /// With its 160 KiB.
+    fn default() -> Self {
         // A turn's plaintext is what was read, and at most one record (16 KiB) of which a part was there before.
         Self { wire: vec![0; WIRE_BYTES].into_boxed_slice(), plain: Vec::with_capacity(WIRE_BYTES * 3 / 2), direct: 0 }
     }
+}
 
+impl Scratch {
     /// Forgets the turn before.
     pub(super) fn clear(&mut self) {
         self.plain.clear();
@@ -57,7 +60,7 @@ impl Scratch {
     }
 
     /// What this turn received.
-    pub(super) fn plaintext(&self) -> &[u8] {
+    pub fn plaintext(&self) -> &[u8] {
         if self.direct > 0 { self.wire.get(..self.direct).unwrap_or_default() } else { &self.plain }
     }
 }
