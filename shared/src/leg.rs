@@ -81,6 +81,12 @@ impl Leg {
     }
 }
 
+impl From<TcpStream> for Leg {
+    fn from(stream: TcpStream) -> Self {
+        Self::plain(stream)
+    }
+}
+
 impl From<server::TlsStream<TcpStream>> for Leg {
     fn from(stream: server::TlsStream<TcpStream>) -> Self {
         let (stream, tls) = stream.into_inner();

@@ -23,6 +23,7 @@ pub struct EdgeBuilder {
     admin: SocketAddr,
     ca: PathBuf,
     plain: bool,
+    under: Vec<String>,
 }
 
 impl Edge {
@@ -49,6 +50,7 @@ impl Edge {
             admin: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             ca: public.ca,
             plain: false,
+            under: Vec::new(),
         };
         Ok(builder.port(free_port()).admin_port(free_port()))
     }
@@ -99,6 +101,13 @@ impl EdgeBuilder {
         self
     }
 
+    /// Start it by a command that becomes the one behind it, such as `taskset`.
+    #[must_use]
+    pub fn under(mut self, command: impl IntoIterator<Item: Into<String>>) -> Self {
+        self.under = command.into_iter().map(Into::into).collect();
+        self
+    }
+
     /// Let it outlive this process.
     #[must_use]
     pub fn detached(mut self) -> Self {
@@ -127,9 +136,10 @@ impl EdgeBuilder {
     }
 
     fn prepared(self) -> Result<Edge> {
-        let Self { directory, settings, nodes, lifetime, port, admin, ca, plain } = self;
+        let Self { directory, settings, nodes, lifetime, port, admin, ca, plain, under } = self;
         std::fs::create_dir_all(&directory).context("creating the edge's directory")?;
-        let daemon = Daemon::new(BINARY, &directory, settings, lifetime);
+        let mut daemon = Daemon::new(BINARY, &directory, settings, lifetime);
+        daemon.start_under(under);
         let edge = Edge { daemon, directory, port, admin, ca, plain };
         edge.write_nodes(&nodes)?;
         Ok(edge)
