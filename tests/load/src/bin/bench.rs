@@ -49,7 +49,7 @@ async fn run(arguments: &[String]) -> Result<()> {
         }
     }
     let mut noise = Noise::before().await?;
-    let wanted = |name| named.is_empty() || named.contains(&name);
+    let wanted = |name: &'static str| named.is_empty() || named.contains(&name);
     let figures = others(rounds, wanted, &mut noise).await?;
     if !figures.is_empty() {
         let report = Report { figures, noise: noise.clone() };
@@ -72,7 +72,7 @@ async fn run(arguments: &[String]) -> Result<()> {
     Ok(())
 }
 
-async fn others(rounds: usize, wanted: impl Fn(&str) -> bool, noise: &mut Noise) -> Result<Vec<Figure>> {
+async fn others(rounds: usize, wanted: impl Fn(&'static str) -> bool, noise: &mut Noise) -> Result<Vec<Figure>> {
     let mut figures = Vec::new();
     if wanted("pixels") {
         eprintln!("opening a console {rounds} times in new browsers, and once more in each");
