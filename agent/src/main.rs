@@ -33,6 +33,7 @@ use porthole_shared::lifecycle::{Lifecycle, Outcome};
 use porthole_shared::reload::Followed;
 use porthole_shared::telemetry::{self, Logs};
 use porthole_shared::tls::agent_server_config;
+use tokio::runtime;
 
 /// How long sessions and requests get to end when the agent stops.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -49,9 +50,18 @@ struct Arguments {
     check_config: bool,
 }
 
-#[tokio::main]
-async fn main() -> anyhow::Result<ExitCode> {
+fn main() -> anyhow::Result<ExitCode> {
     let arguments = Arguments::parse();
+    let runtime = runtime::Builder::new_multi_thread()
+        .enable_all()
+        // How many tasks run before the sockets are looked at again: a flooding session's neighbours wait that long.
+        .event_interval(8)
+        .build()
+        .context("the runtime cannot be started")?;
+    runtime.block_on(serve(&arguments))
+}
+
+async fn serve(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let (config, file) = reload::open(&arguments.config)?;
     if arguments.check_config {
         agent_server_config(&config.tunnel.identity())

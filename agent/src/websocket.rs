@@ -12,26 +12,31 @@
 //! needs to take it.
 //!
 //! **Invariants**: the console is not read before the client has taken what was read earlier, and the client is not read
-//! before the console has, so a session holds at most one message of [`MAX_MESSAGE`] bytes on the way in and one of
-//! [`MAX_CHUNK`] on the way out; nothing is allocated per message while both sides keep up; each end has one [`Reason`].
+//! before the console has, so a session holds at most one receive (some 80 KiB) on the way in and one message of
+//! [`MAX_CHUNK`] on the way out, and an idle one nothing; nothing is allocated per message while both sides keep up; each
+//! end has one [`Reason`].
 
+mod frames;
 mod inbound;
 mod liveness;
+mod messages;
 mod relay;
+mod socket;
 
+use std::cell::RefCell;
 use std::time::Duration;
 
-use bytes::Bytes;
+use porthole_shared::leg::Scratch;
+#[cfg(doc)]
 use porthole_shared::reason::Reason;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::error::{Error, ProtocolError};
-use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
 pub use inbound::Inbound;
 pub(crate) use liveness::Liveness;
-pub(crate) use relay::close;
+pub use messages::accept;
+pub(crate) use messages::{close, end_of};
 pub use relay::{Meter, Relay};
+use socket::Outgoing;
+pub use socket::Socket;
 
 use crate::sessions;
 
@@ -40,12 +45,6 @@ pub const MAX_MESSAGE: usize = 1024 * 1024;
 
 /// The most bytes that are sent in one message: with the four bytes of its header, four whole TLS records.
 pub const MAX_CHUNK: usize = 64 * 1024 - 4;
-
-/// What a session's socket reads at once. It is allocated with the session, so an idle one should not cost much.
-const READ_BUFFER: usize = 8 * 1024;
-
-/// One message, with room for a ping, a close frame and as many pongs as a client may have asked for meanwhile.
-const WRITE_BUFFER: usize = MAX_CHUNK + 16 * 1024;
 
 /// When a client is asked whether it is still there, and when it counts as gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,39 +61,15 @@ impl From<&sessions::Config> for Pings {
     }
 }
 
-/// Speaks WebSocket on a connection whose handshake is over. `received` came with the handshake's last bytes.
-pub async fn accept<S>(stream: S, received: Bytes) -> WebSocketStream<S>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    let config = WebSocketConfig::default()
-        .read_buffer_size(READ_BUFFER)
-        // Each message is written as it comes; waiting for more would hold back handshakes.
-        .write_buffer_size(0)
-        .max_write_buffer_size(WRITE_BUFFER)
-        .max_message_size(Some(MAX_MESSAGE))
-        .max_frame_size(Some(MAX_MESSAGE));
-    WebSocketStream::from_partially_read(stream, received.into(), Role::Server, Some(config)).await
+/// What a thread's turns work on, lent to whichever session has it: nothing stays here between turns.
+#[derive(Debug, Default)]
+struct Buffers {
+    incoming: Scratch,
+    outgoing: Outgoing,
 }
 
-/// What a failure of the client's socket says about the session's end.
-pub(crate) fn end_of(error: &Error) -> Reason {
-    match error {
-        Error::Capacity(_) => Reason::MessageTooBig,
-        // Only text has to be UTF-8.
-        Error::Utf8(_) => Reason::TextFrame,
-        // The stream ended, and no close frame came before.
-        Error::Protocol(ProtocolError::ResetWithoutClosingHandshake)
-        | Error::Io(_)
-        | Error::ConnectionClosed
-        | Error::AlreadyClosed => Reason::ClientGone,
-        Error::Protocol(_) => Reason::ProtocolError,
-        Error::WriteBufferFull(_) => Reason::ClientStuck,
-        // None of these can come from a connection whose handshake is over and that has no TLS of tungstenite's.
-        Error::Tls(_) | Error::AttackAttempt | Error::Url(_) | Error::Http(_) | Error::HttpFormat(_) => {
-            Reason::Internal
-        }
-    }
+thread_local! {
+    static SCRATCH: RefCell<Buffers> = RefCell::default();
 }
 
 #[cfg(test)]

@@ -33,7 +33,9 @@ const UNSENT_LIMIT: usize = 256 * 1024;
 /// A connection whose handshake is done, with its TLS state if it has any.
 pub struct Leg<S = TcpStream> {
     io: S,
-    tls: Option<Connection>,
+    /// Boxed, because a leg is moved from hand to hand before it rests in its session: each of those places would be as
+    /// large as this.
+    tls: Option<Box<Connection>>,
     /// Without TLS: what the socket did not take. (With TLS, rustls holds it.)
     unsent: BytesMut,
     inward: Inward,
@@ -103,7 +105,8 @@ impl From<client::TlsStream<TcpStream>> for Leg {
 
 impl<S> Leg<S> {
     /// Any socket, with the TLS session on it whose handshake is done.
-    pub fn over(io: S, mut tls: Option<Connection>) -> Self {
+    pub fn over(io: S, tls: Option<Connection>) -> Self {
+        let mut tls = tls.map(Box::new);
         if let Some(tls) = &mut tls {
             tls.set_buffer_limit(Some(UNSENT_LIMIT));
         }
@@ -113,7 +116,8 @@ impl<S> Leg<S> {
             tls,
             unsent: BytesMut::new(),
             outward: Outward::Open,
-            fed: false,
+            // By the handshake.
+            fed: true,
             taken: 0,
         }
     }

@@ -33,7 +33,7 @@ use crate::serial::{Applicant, Attachment, Protocol, Session};
 use crate::sessions::{Connection, Sessions};
 use crate::throttle::Throttle;
 use crate::tokens::{Examined, Refused};
-use crate::websocket::{Inbound, Relay, accept};
+use crate::websocket::{Inbound, Relay, Socket, accept};
 
 /// How long opening a console, or looking for it, may take, all in all. libvirt's own deadlines (5 s) shall run out first, because their end
 /// tells more; an edge waits longer (10 s).
@@ -224,12 +224,12 @@ async fn carry(
             connection.finish(Reason::ClientGone);
             return;
         };
-        let socket = accept(stream, received).await;
         let (meter, pings) = (connection.meter(), server.services.pings);
         // The record is closed first: how long the client takes to say goodbye is its own affair.
         match console {
             Opened::Stream(console) => {
                 let inbound = Inbound::new(connection.console().kind, connection.rights().read_only);
+                let socket = Socket::new(stream, received, None);
                 let mut relay = Relay::new(socket, console, inbound, meter, pings);
                 let reason = relay.run(connection.ended()).await;
                 let reason = finish(connection, reason).await;
@@ -240,6 +240,7 @@ async fn carry(
                     Some(Subprotocol::SerialV1) => Protocol::V1,
                     Some(Subprotocol::Binary) | None => Protocol::Plain,
                 };
+                let socket = accept(stream, received).await;
                 let mut session = Session::new(socket, *attachment, protocol, meter, pings);
                 let reason = session.run(connection.ended()).await;
                 let reason = finish(connection, reason).await;

@@ -1,17 +1,21 @@
 use super::*;
 use crate::sessions::{Activity, Counters};
+use bytes::Bytes;
 use futures_util::{SinkExt as _, StreamExt as _};
+use porthole_shared::leg::Leg;
 use porthole_shared::names::ConsoleKind;
+use porthole_shared::reason::Reason;
 use std::sync::Arc;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio::net::UnixStream;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
+use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use tokio_tungstenite::tungstenite::protocol::frame::{Frame, FrameHeader};
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role};
 
 mod watchers;
 
@@ -32,16 +36,16 @@ struct Session<S> {
 }
 
 /// With the client's raw bytes.
-async fn raw(pings: Pings, received: &[u8]) -> Session<DuplexStream> {
-    raw_of(Inbound::Everything, pings, received).await
+fn raw(pings: Pings, received: &[u8]) -> Session<DuplexStream> {
+    raw_of(Inbound::Everything, pings, received)
 }
 
-async fn raw_of(inbound: Inbound, pings: Pings, received: &[u8]) -> Session<DuplexStream> {
+fn raw_of(inbound: Inbound, pings: Pings, received: &[u8]) -> Session<DuplexStream> {
     let (client, near) = duplex(16 * 1024);
     let (console, near_console) = UnixStream::pair().unwrap();
     let counters = Arc::new(Counters::default());
     let (end, ended) = oneshot::channel();
-    let socket = accept(near, Bytes::copy_from_slice(received)).await;
+    let socket = Socket::new(Leg::over(near, None), Bytes::copy_from_slice(received), None);
     let meter = Meter { counters: Arc::clone(&counters), ..Meter::default() };
     let mut relay = Relay::new(socket, near_console, inbound, meter.clone(), pings);
     let relay = tokio::spawn(async move {
@@ -65,7 +69,7 @@ async fn session(pings: Pings) -> Session<WebSocketStream<DuplexStream>> {
 }
 
 async fn session_of(inbound: Inbound, pings: Pings) -> Session<WebSocketStream<DuplexStream>> {
-    let Session { client, console, end, relay, counters, activity } = raw_of(inbound, pings, b"").await;
+    let Session { client, console, end, relay, counters, activity } = raw_of(inbound, pings, b"");
     let client = WebSocketStream::from_raw_socket(client, Role::Client, None).await;
     Session { client, console, end, relay, counters, activity }
 }
@@ -175,7 +179,7 @@ async fn frames_may_come_split_anywhere_also_behind_the_handshake() {
     let frames = [masked(0x82, b"hello"), masked(0x82, b""), masked(0x82, b" there")].concat();
     for split in 0..=frames.len() {
         let (received, later) = frames.split_at(split);
-        let mut session = raw(QUIET, received).await;
+        let mut session = raw(QUIET, received);
         for byte in later {
             session.client.write_all(&[*byte]).await.unwrap();
             tokio::task::yield_now().await;
@@ -215,12 +219,16 @@ async fn each_breach_has_its_close_code() {
         ("a continued nothing", masked(0x80, b"x"), 1002, Reason::ProtocolError),
         ("a close frame of one byte", masked(0x88, b"x"), 1002, Reason::ProtocolError),
     ] {
-        let Session { client, mut console, relay, .. } = raw(QUIET, b"").await;
+        let Session { client, mut console, relay, .. } = raw(QUIET, b"");
         let (mut reader, mut writer) = tokio::io::split(client);
         // What follows a breach may find nobody who reads it.
         let flood = tokio::spawn(async move {
             let sent = writer.write_all(&[&masked(0x82, b"before")[..], &bytes].concat()).await;
             (sent, writer)
+        });
+        let listener = tokio::spawn(async move {
+            let mut all = Vec::new();
+            console.read_to_end(&mut all).await.map(|_length| all)
         });
         let mut answer = vec![0; 4];
         timeout(PATIENCE, reader.read_exact(&mut answer)).await.unwrap().unwrap();
@@ -229,9 +237,12 @@ async fn each_breach_has_its_close_code() {
         let text = read(&mut reader, usize::from(answer[1]) - 2).await;
         assert_eq!(text, reason.code().as_bytes(), "{name}");
         // What came before the breach was good, and the console is let go at once.
-        let mut all = Vec::new();
-        timeout(PATIENCE, console.read_to_end(&mut all)).await.unwrap().unwrap();
-        assert_eq!(all, b"before", "{name}");
+        let all = timeout(PATIENCE, listener).await.unwrap().unwrap().unwrap();
+        let (words, rest) = all.split_at(6);
+        assert_eq!(words, b"before", "{name}");
+        // To a console there are no messages: the parts that were within bounds are bytes like any others.
+        let parts = if name == "a message too large" { MAX_MESSAGE / 2 + 1 } else { 0 };
+        assert_eq!(rest.len(), parts, "{name}");
         flood.abort();
         drop((reader, flood.await));
         assert_eq!(timeout(PATIENCE, relay).await.unwrap().unwrap(), reason, "{name}");
@@ -315,7 +326,7 @@ async fn clients_are_pinged_and_those_that_answer_stay() {
 
 #[tokio::test]
 async fn a_silent_client_is_noticed() {
-    let session = raw(HASTY, b"").await;
+    let session = raw(HASTY, b"");
     let Session { mut client, relay, .. } = session;
     let mut all = Vec::new();
     timeout(PATIENCE, client.read_to_end(&mut all)).await.unwrap().unwrap();
@@ -327,7 +338,7 @@ async fn a_silent_client_is_noticed() {
 
 #[tokio::test]
 async fn a_client_that_sends_but_does_not_read_is_noticed_and_costs_bounded_memory() {
-    let Session { client, mut console, relay, counters, .. } = raw(HASTY, b"").await;
+    let Session { client, mut console, relay, counters, .. } = raw(HASTY, b"");
     let (_unread, mut writer) = tokio::io::split(client);
     let chatter = tokio::spawn(async move {
         // Until it is hung up on.
@@ -352,7 +363,7 @@ async fn a_client_that_sends_but_does_not_read_is_noticed_and_costs_bounded_memo
 
 #[tokio::test]
 async fn a_console_that_does_not_read_holds_its_client_up_and_nothing_more() {
-    let Session { client, console, relay, counters, end, activity: _ } = raw(HASTY, b"").await;
+    let Session { client, console, relay, counters, end, activity: _ } = raw(HASTY, b"");
     let (mut reader, mut writer) = tokio::io::split(client);
     let flood = tokio::spawn(async move {
         let frame = masked(0x82, &[7; 100]);

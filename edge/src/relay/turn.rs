@@ -90,8 +90,8 @@ where
         Self {
             client,
             agent,
-            up: Flow { early: client_early, moved: 0 },
-            down: Flow { early: agent_early, moved: 0 },
+            up: Flow::of(client_early),
+            down: Flow::of(agent_early),
             end: None,
             linger: None,
             stuck: None,
@@ -199,6 +199,12 @@ enum Step {
 }
 
 impl Flow {
+    /// Of what was read behind a head. Where that is nothing, it may still be a part of the buffer of the head, and would
+    /// keep all of it.
+    fn of(early: Bytes) -> Self {
+        Self { early: if early.is_empty() { Bytes::new() } else { early }, moved: 0 }
+    }
+
     fn step<F, T>(&mut self, from: &mut Leg<F>, to: &mut Leg<T>, cx: &mut Context<'_>, scratch: &mut Scratch) -> Step
     where
         F: AsyncRead + AsyncWrite + Unpin,
@@ -210,6 +216,9 @@ impl Flow {
         if !self.early.is_empty() {
             let early = self.early.split_to(self.early.len().min(WIRE_BYTES));
             self.pass(to, cx, &early);
+            if self.early.is_empty() {
+                self.early = Bytes::new();
+            }
             return Step::Some;
         }
         if from.has_ended() {

@@ -59,6 +59,17 @@ impl Scratch {
         collect(&mut self.plain, tls)
     }
 
+    /// What came otherwise than from a socket.
+    pub fn fill(&mut self, bytes: &[u8]) {
+        self.clear();
+        self.plain.extend_from_slice(bytes);
+    }
+
+    /// What this turn received, to be worked on where it lies.
+    pub fn plaintext_mut(&mut self) -> &mut [u8] {
+        if self.direct > 0 { self.wire.get_mut(..self.direct).unwrap_or_default() } else { &mut self.plain }
+    }
+
     /// What this turn received.
     pub fn plaintext(&self) -> &[u8] {
         if self.direct > 0 { self.wire.get(..self.direct).unwrap_or_default() } else { &self.plain }

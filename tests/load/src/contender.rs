@@ -293,7 +293,7 @@ impl Ground {
         let module = "/usr/lib/nginx/modules/ngx_stream_module.so";
         let at = directory.display();
         let config = format!(
-            "load_module {module};\nuser root;\ndaemon off;\nworker_processes 1;\npid {at}/pid;\n\
+            "load_module {module};\nuser root;\ndaemon off;\nmaster_process off;\nworker_processes 1;\npid {at}/pid;\n\
              error_log {at}/error.log;\nevents {{ worker_connections 20000; }}\nstream {{\n{servers}}}\n"
         );
         let file = directory.join("nginx.conf");
