@@ -19,6 +19,8 @@ PACKAGES_guests := libvirt-daemon-system libvirt-daemon-driver-qemu libvirt-clie
 PACKAGES_tests := busybox-static jq python3-venv libxml2-utils libvirt-doc
 # Where Node is there already, from wherever, Debian's is not wanted.
 PACKAGES_pages := $(if $(shell command -v npm),,nodejs npm)
+# What the relays are compared with. Where systemd runs, Debian starts these two at once: `systemctl disable --now`.
+PACKAGES_peers := haproxy nginx-light libnginx-mod-stream python3-venv
 # A few hundred megabytes that only those who test or measure the pages need.
 PACKAGES_browser := chromium chromium-driver
 
@@ -28,7 +30,7 @@ said = $(if $(filter command,$(firstword $(origin $(1)))),$($(1)))
 option = $(if $(call said,$(1)),$(2) '$(call said,$(1))')
 REACH = $(call option,LISTEN,--listen) $(call option,HOST,--host) $(call option,PORT,--port)
 
-.PHONY: help machine root deps browser build web guest schemathesis lint licences test unit bench up down status demo
+.PHONY: help machine root deps browser build web guest schemathesis peers lint licences test unit bench up down status demo
 
 help: ## this list
 	@echo 'usage: make TARGET'
@@ -74,6 +76,17 @@ schemathesis: deps
 	    touch $(SCHEMATHESIS)/done; \
 	fi
 
+# What agents are compared with, in a folder of its own.
+PEERS := target/porthole-tests/peers
+peers: deps
+	@SUDO='$(SUDO)' tests/packages.sh 'to compare with' '$(PACKAGES_peers)'
+	@if [ ! -x $(PEERS)/bin/websockify ]; then \
+	    echo 'fetching what agents are compared with (PyPI)'; rm -rf $(PEERS); \
+	    python3 -m venv $(PEERS) && \
+	    $(PEERS)/bin/pip install --quiet --disable-pip-version-check websockify==0.13.0 || \
+	        { echo 'PyPI cannot be reached, or has no such release: is there a network?' >&2; exit 1; }; \
+	fi
+
 lint: deps web ## formatting, clippy, types of the pages, licences of the dependencies
 	cd edge/web && npm run --silent check
 	cargo fmt --all --check
@@ -103,8 +116,8 @@ unit: root build guest browser schemathesis ## all tests, without lint
 	cargo test --workspace --locked --doc --quiet
 	cd edge/web && npm test --silent
 
-# Release builds, as they are shipped.
-bench: root deps web guest browser ## measure (release builds); ARGS='--json --rounds 20'
+# Release builds, as they are shipped. ARGS names what to measure, if not all of it: `target/release/bench --help`.
+bench: root deps web guest browser peers ## measure (release builds); ARGS='--json --rounds 20'
 	@cargo build --release --workspace --locked
 	@cargo bench --quiet --locked -p porthole-agent --bench tokens --bench ports --no-run
 	@cargo bench --quiet --locked -p porthole-domain --bench merge

@@ -35,6 +35,11 @@ use porthole_shared::telemetry::{self, Logs};
 use porthole_shared::tls::agent_server_config;
 use tokio::runtime;
 
+/// Sessions come and go in thousands, and what they leave is to be given back. glibc keeps the holes that their bursts
+/// leave between longer-lived neighbours: a session was 15 KiB larger after traffic than before it; here it is not.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// How long sessions and requests get to end when the agent stops.
 const DRAIN: Duration = Duration::from_secs(10);
 

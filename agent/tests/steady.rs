@@ -1,5 +1,6 @@
 //! A session that goes on takes no memory for what it carries: counted on the thread that carries it, not timed.
 #![forbid(unsafe_code)]
+#![expect(clippy::unwrap_used, reason = "a test fails by it")]
 
 use std::io::{Read, Write};
 use std::net::TcpStream as StdTcpStream;
@@ -32,7 +33,7 @@ const CHUNK: usize = 64 * 1024;
 /// How often both write, to be measured; a tenth of that comes before.
 const ROUNDS: usize = 200;
 
-/// What block_on and the waiting around a session may take: not a matter of how much it carries.
+/// What `block_on` and the waiting around a session may take: not a matter of how much it carries.
 const FIXED: u64 = 32;
 
 /// The two far ends, each driven by a thread of its own, so that nothing of theirs is counted.

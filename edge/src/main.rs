@@ -19,6 +19,11 @@ use porthole_shared::reload::Followed;
 use porthole_shared::telemetry::{self, Logs};
 use tokio::runtime;
 
+/// Sessions come and go in thousands, and what they leave is to be given back. glibc keeps the holes that their bursts
+/// leave between longer-lived neighbours: a session was 15 KiB larger after traffic than before it; here it is not.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Porthole's public edge: ends TLS, admits by token, serves the pages, relays bytes.
 #[derive(Debug, Parser)]
 #[command(name = "porthole-edge", version)]

@@ -1,5 +1,6 @@
 //! A session that goes on takes no memory for what it carries: counted on the thread that carries it, not timed.
 #![forbid(unsafe_code)]
+#![expect(clippy::unwrap_used, reason = "a test fails by it")]
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream as StdTcpStream;
@@ -22,7 +23,7 @@ const CHUNK: usize = 16 * 1024;
 /// How often both sides write, to be measured; a tenth of that comes before.
 const ROUNDS: usize = 2000;
 
-/// What block_on and the waiting around a session may take: not a matter of how much it carries.
+/// What `block_on` and the waiting around a session may take: not a matter of how much it carries.
 const FIXED: u64 = 32;
 
 /// Both sides write so often, and read what the other wrote, in step.

@@ -33,7 +33,7 @@ use crate::serial::{Applicant, Attachment, Protocol, Session};
 use crate::sessions::{Connection, Sessions};
 use crate::throttle::Throttle;
 use crate::tokens::{Examined, Refused};
-use crate::websocket::{Inbound, Relay, Socket, accept};
+use crate::websocket::{Inbound, Pings, Relay, Socket, accept};
 
 /// How long opening a console, or looking for it, may take, all in all. libvirt's own deadlines (5 s) shall run out first, because their end
 /// tells more; an edge waits longer (10 s).
@@ -219,32 +219,24 @@ async fn carry(
     subprotocol: Option<Subprotocol>,
 ) {
     let server = &link.server;
+    let pings = server.services.pings;
     let carrying = async {
         let Some((stream, received)) = switched(upgrade).await else {
             connection.finish(Reason::ClientGone);
             return;
         };
-        let (meter, pings) = (connection.meter(), server.services.pings);
-        // The record is closed first: how long the client takes to say goodbye is its own affair.
+        // Boxed, so that a session is as large as what it does, not as the largest of what it might have done.
         match console {
             Opened::Stream(console) => {
-                let inbound = Inbound::new(connection.console().kind, connection.rights().read_only);
                 let socket = Socket::new(stream, received, None);
-                let mut relay = Relay::new(socket, console, inbound, meter, pings);
-                let reason = relay.run(connection.ended()).await;
-                let reason = finish(connection, reason).await;
-                relay.close(reason).await;
+                Box::pin(relay(socket, console, connection, pings)).await;
             }
             Opened::Serial(attachment) => {
                 let protocol = match subprotocol {
                     Some(Subprotocol::SerialV1) => Protocol::V1,
                     Some(Subprotocol::Binary) | None => Protocol::Plain,
                 };
-                let socket = accept(stream, received).await;
-                let mut session = Session::new(socket, *attachment, protocol, meter, pings);
-                let reason = session.run(connection.ended()).await;
-                let reason = finish(connection, reason).await;
-                session.close(reason).await;
+                Box::pin(view((stream, received), *attachment, protocol, connection, pings)).await;
             }
         }
     };
@@ -252,6 +244,31 @@ async fn carry(
         () = carrying => {}
         () = server.shutdown.hard.cancelled() => {}
     }
+}
+
+/// A console's own bytes.
+async fn relay(socket: Socket, console: ConsoleStream, connection: Connection, pings: Pings) {
+    let inbound = Inbound::new(connection.console().kind, connection.rights().read_only);
+    let mut relay = Relay::new(socket, console, inbound, connection.meter(), pings);
+    let reason = relay.run(connection.ended()).await;
+    // The record is closed first: how long the client takes to say goodbye is its own affair.
+    let reason = finish(connection, reason).await;
+    relay.close(reason).await;
+}
+
+/// A place on a serial port.
+async fn view(
+    (stream, received): (TlsStream<TcpStream>, Bytes),
+    attachment: Attachment,
+    protocol: Protocol,
+    connection: Connection,
+    pings: Pings,
+) {
+    let socket = accept(stream, received).await;
+    let mut session = Session::new(socket, attachment, protocol, connection.meter(), pings);
+    let reason = session.run(connection.ended()).await;
+    let reason = finish(connection, reason).await;
+    session.close(reason).await;
 }
 
 /// Closes the record; the reason may be known better than by the relay.

@@ -127,9 +127,14 @@ async fn see_off<S: ClientStream>(upgrade: OnUpgrade, client: Arc<Client>, site:
 async fn session<S: ClientStream>(upgrade: OnUpgrade, opened: Opened, client: Arc<Client>, site: Arc<Site>) {
     let Opened { node, kind, token_id, agent, counted, key: _ } = opened;
     let address = client.facts.address;
-    let parts = match upgrade.await.map(hyper::upgrade::Upgraded::downcast::<TokioIo<S>>) {
-        Ok(Ok(parts)) => parts,
-        Ok(Err(_)) => {
+    // A leg is small; what it was in is not, and must not stay in the session.
+    let taken = upgrade.await.map(|upgraded| {
+        let parts = upgraded.downcast::<TokioIo<S>>().ok()?;
+        Some((parts.io.into_inner().into_leg(), parts.read_buf))
+    });
+    let (leg, early) = match taken {
+        Ok(Some(taken)) => taken,
+        Ok(None) => {
             return tracing::error!(client = %address, "the connection is of another type than it was made of");
         }
         Err(error) => {
@@ -138,8 +143,7 @@ async fn session<S: ClientStream>(upgrade: OnUpgrade, opened: Opened, client: Ar
         }
     };
     tracing::info!(client = %address, node = %node.id, %kind, token = %token_id, "session begins");
-    let leg = parts.io.into_inner().into_leg();
-    let summary = relay::run(leg, parts.read_buf, agent.leg, agent.early, &site.counters, &site.shutdown.hard).await;
+    let summary = relay::run(leg, early, agent.leg, agent.early, &site.counters, &site.shutdown.hard).await;
     tracing::info!(client = %address, node = %node.id, %kind, token = %token_id, to_agent = summary.to_agent,
         to_client = summary.to_client, end = ?summary.end, "session ends");
     site.instruments.ended(summary.end);

@@ -1,6 +1,6 @@
 //! What contenders used, side by side, and whether aims were met.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 
 use porthole_tests::bench::{Figure, Noise};
 use serde::Serialize;
@@ -103,19 +103,21 @@ impl Results {
 
 impl fmt::Display for Comparison {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut last = "";
-        for Entry { what, contender, unit, median, min, max, rounds } in &self.figures {
-            if what != last {
-                writeln!(f, "\n{what}, {unit} ({rounds} rounds)")?;
-                last = what;
+        let mut shown: Vec<&str> = Vec::new();
+        for Entry { what, unit, rounds, .. } in &self.figures {
+            if shown.contains(&what.as_str()) {
+                continue;
             }
-            let first = self.figures.iter().find(|entry| entry.what == *what).map_or(1.0, |entry| entry.median);
-            let mut ratio = String::new();
-            if first > 0.0 {
-                write!(ratio, "{:.2} ×", median / first)?;
+            shown.push(what);
+            writeln!(f, "\n{what}, {unit} ({rounds} rounds)")?;
+            let of_this = self.figures.iter().filter(|entry| entry.what == *what);
+            let mut first = None;
+            for Entry { contender, median, min, max, .. } in of_this {
+                let first = *first.get_or_insert(*median);
+                let ratio = if first > 0.0 { format!("{:.2} ×", median / first) } else { String::new() };
+                let [median, min, max] = [*median, *min, *max].map(short);
+                writeln!(f, "  {contender:<20} {median:>9}  ({min}–{max})  {ratio}")?;
             }
-            let [median, min, max] = [*median, *min, *max].map(short);
-            writeln!(f, "  {contender:<20} {median:>9}  ({min}–{max})  {ratio}")?;
         }
         if !self.aims.is_empty() {
             writeln!(f, "\naims")?;
@@ -136,5 +138,29 @@ fn short(value: f64) -> String {
         10.0.. => format!("{value:.1}"),
         1.0.. => format!("{value:.2}"),
         _ => format!("{value:.3}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const AIM: Aim = Aim { what: "cost", of: "ours", over: Some("theirs"), at_most: 0.5 };
+
+    #[tokio::test]
+    async fn medians_are_compared_and_what_was_not_measured_is_not_judged() {
+        let mut results = Results::default();
+        for (ours, theirs) in [(1.0, 4.0), (3.0, 2.0), (2.0, 5.0)] {
+            results.add("cost", "s", "ours", ours);
+            results.add("cost", "s", "theirs", theirs);
+        }
+        let aims =
+            [AIM, Aim { at_most: 0.4, ..AIM }, Aim { over: None, at_most: 2.0, ..AIM }, Aim { of: "nobody", ..AIM }];
+        let comparison = results.compare(&aims, Noise::before().await.unwrap());
+        let outcomes: Vec<(f64, bool)> = comparison.aims.iter().map(|outcome| (outcome.reached, outcome.met)).collect();
+        assert_eq!(outcomes, [(0.5, true), (0.5, false), (2.0, true)]);
+        let table = comparison.to_string();
+        assert!(table.contains("theirs                    4.00  (2.00–5.00)  2.00 ×"), "{table}");
+        assert!(table.contains("MISSED  ours: cost: 0.500 × theirs, at most 0.4"), "{table}");
     }
 }
