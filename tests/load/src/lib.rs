@@ -23,5 +23,6 @@ pub mod frames;
 pub mod identity;
 pub mod lane;
 pub mod relay;
+pub mod soak;
 pub mod usage;
 pub mod wire;

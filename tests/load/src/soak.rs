@@ -8,28 +8,29 @@
 //! | few | read a flood as fast as they can |
 //!
 //! The mixture runs twice, first a fifth of the time. When all sessions of a run have ended, descriptors and memory are
-//! counted: what the second run leaves beyond the first is growth. Tasks are looked at by what they hold: a session that
-//! is left over holds two descriptors in each daemon.
+//! counted: what the second run leaves beyond the first is growth. A session that were left over would hold two
+//! descriptors in each daemon, and its task with them.
 
+use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde::Serialize;
-use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use crate::backend::Manner;
 use crate::client::Client;
 use crate::contender::{Key, Rig};
 use crate::frames::{Block, From, binary};
-use crate::lane::Lane;
+use crate::lane::Running;
 use crate::usage;
+use crate::wire::Wire;
 
 /// How many of each sort there are at any time: a thousand in all.
-const TYPING: usize = 700;
-const CHURNING: usize = 246;
-const STUCK: usize = 50;
+const TYPING: u32 = 700;
+const CHURNING: u32 = 246;
+const STUCK: u32 = 50;
 const FLOODING: usize = 4;
 
 /// How long somebody waits between keystrokes, and how many a short session has.
@@ -39,37 +40,37 @@ const SHORT: usize = 3;
 /// A stuck client is given up by the agent after a ping interval and a timeout, a minute in all.
 const GIVEN_UP: Duration = Duration::from_secs(65);
 
-/// Whoever waits so long for an echo is not served.
+/// Whoever waits so long for an echo, or for a session, is not served.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What a process may keep of a run beyond what it kept of the one before: the allocator's, not sessions'.
-const MAY_GROW: u64 = 6 << 20;
+const MAY_GROW_KIB: u64 = 6 * 1024;
 const MORE_DESCRIPTORS: usize = 16;
 
 /// A flood gets at least this part of what floods get on average.
 const SHARE: f64 = 0.5;
 
-/// What a run of the mixture did.
+/// What a run of the mixture did, and left.
 #[derive(Debug, Default, Serialize)]
 pub struct Outcome {
     /// How long it ran.
     pub seconds: u64,
     /// Sessions opened.
     pub opened: u64,
-    /// Keystrokes, and how long half and nearly all of them waited for their echo, in milliseconds.
+    /// Keystrokes.
     pub keystrokes: usize,
-    /// Half.
+    /// Half of them had their echo so soon, in milliseconds.
     pub p50: f64,
     /// 99 of 100.
     pub p99: f64,
-    /// The longest.
+    /// All.
     pub longest: f64,
     /// What each flood moved, in MiB.
     pub floods: Vec<u64>,
     /// What edge and agent hold when all sessions have ended: descriptors.
-    pub descriptors: [usize; 2],
+    pub descriptors: Vec<usize>,
     /// And memory, in KiB.
-    pub memory: [u64; 2],
+    pub memory: Vec<u64>,
 }
 
 #[derive(Debug, Default)]
@@ -80,7 +81,12 @@ struct Seen {
     failure: Option<anyhow::Error>,
 }
 
-type Shared = Arc<Mutex<Seen>>;
+/// What one session of the mixture has to do with.
+#[derive(Debug, Clone)]
+struct Part {
+    client: Client,
+    seen: Arc<Mutex<Seen>>,
+}
 
 /// Runs the mixture for a fifth of this time and then for all of it. Fails where something grew, or somebody waited.
 pub async fn run(time: Duration) -> Result<[Outcome; 2]> {
@@ -89,7 +95,7 @@ pub async fn run(time: Duration) -> Result<[Outcome; 2]> {
     let long = mixture(&rig, time).await.context("the long run")?;
     for (index, daemon) in ["edge", "agent"].into_iter().enumerate() {
         let (before, after) = (warm.memory[index], long.memory[index]);
-        ensure!((after.saturating_sub(before)) * 1024 <= MAY_GROW, "the {daemon} went from {before} to {after} KiB");
+        ensure!(after <= before + MAY_GROW_KIB, "the {daemon} went from {before} to {after} KiB");
         let (before, after) = (warm.descriptors[index], long.descriptors[index]);
         ensure!(after <= before + MORE_DESCRIPTORS, "the {daemon} went from {before} to {after} descriptors");
     }
@@ -102,92 +108,123 @@ async fn mixture(rig: &Rig, time: Duration) -> Result<Outcome> {
     let flood = Manner::Flood { block: Arc::new(Block::raw()), total: u64::MAX };
     bulk.be(&flood, &flood);
     quick.be(&Manner::Echo, &Manner::Echo);
-    let seen = Shared::default();
-    let (over, until) = watch::channel(false);
-    let mut running = Vec::new();
-    for number in 0..TYPING {
-        let (client, seen) = (both.clients[1].clone(), Arc::clone(&seen));
-        running.push(go_on(quick, &until, &seen.clone(), async move || {
-            sleep(BETWEEN_KEYS.mul_f64(number as f64 / TYPING as f64)).await;
-            type_into(&client, usize::MAX, &seen).await
-        }));
-    }
-    for _ in 0..CHURNING {
-        let (client, seen) = (both.clients[1].clone(), Arc::clone(&seen));
-        running.push(go_on(quick, &until, &seen.clone(), async move || type_into(&client, SHORT, &seen).await));
+    let seen = Arc::new(Mutex::new(Seen { floods: vec![0; FLOODING], ..Seen::default() }));
+    let part = |client: usize| Part { client: both.clients[client].clone(), seen: Arc::clone(&seen) };
+    let mut running: Vec<Running> = Vec::new();
+    for index in 0..FLOODING {
+        let part = part(0);
+        running.push(bulk.start_on(part.clone().or_fail(async move { part.flood(index).await })));
     }
     for _ in 0..STUCK {
-        let (client, seen) = (both.clients[0].clone(), Arc::clone(&seen));
-        running.push(go_on(bulk, &until, &seen.clone(), async move || {
-            let _unread = open(&client, &seen).await?;
-            sleep(GIVEN_UP).await;
-            Ok(())
-        }));
+        let part = part(0);
+        running.push(bulk.start_on(part.clone().or_fail(async move { part.be_stuck().await })));
     }
-    for index in 0..FLOODING {
-        with(&seen, |seen| seen.floods.push(0));
-        let (client, seen) = (both.clients[0].clone(), Arc::clone(&seen));
-        running.push(go_on(bulk, &until, &seen.clone(), async move || {
-            let mut wire = open(&client, &seen).await?;
-            while let Some(length) = wire.receive(|bytes| bytes.len() as u64).await {
-                with(&seen, |seen| seen.floods[index] += length);
+    for number in 0..TYPING {
+        let part = part(1);
+        let later = BETWEEN_KEYS * number / TYPING;
+        running.push(quick.start_on(part.clone().or_fail(async move {
+            sleep(later).await;
+            part.type_into(usize::MAX).await
+        })));
+    }
+    for number in 0..CHURNING {
+        let part = part(1);
+        let later = BETWEEN_KEYS * number / CHURNING;
+        running.push(quick.start_on(part.clone().or_fail(async move {
+            sleep(later).await;
+            loop {
+                part.type_into(SHORT).await?;
             }
-            bail!("a flood ended by itself")
-        }));
+        })));
     }
     let began = Instant::now();
-    while began.elapsed() < time && with(&seen, |seen| seen.failure.is_none()) {
-        sleep(Duration::from_millis(200).min(time)).await;
+    while began.elapsed() < time && part(0).seen(|seen| seen.failure.is_none()) {
+        sleep(Duration::from_millis(200)).await;
     }
     let seconds = began.elapsed().as_secs();
-    over.send(true)?;
-    for session in running {
-        session.await?;
-    }
-    let (descriptors, memory) = left(&both.pids).await?;
-    let mut seen = std::mem::take(&mut *seen.lock().unwrap_or_else(PoisonError::into_inner));
-    if let Some(failure) = seen.failure {
+    drop(running);
+    let Seen { opened, mut echoes, floods, failure } = part(0).seen(std::mem::take);
+    if let Some(failure) = failure {
         return Err(failure);
     }
-    seen.echoes.sort();
-    ensure!(!seen.echoes.is_empty(), "nobody could type");
-    let at = |percent: usize| seen.echoes[(seen.echoes.len() - 1) * percent / 100].as_secs_f64() * 1e3;
-    let least = seen.floods.iter().min().copied().unwrap_or_default() as f64;
-    let mean = seen.floods.iter().sum::<u64>() as f64 / seen.floods.len() as f64;
-    ensure!(least >= mean * SHARE, "floods moved {:?} bytes: one had less than its share", seen.floods);
-    Ok(Outcome {
-        seconds,
-        opened: seen.opened,
-        keystrokes: seen.echoes.len(),
-        p50: at(50),
-        p99: at(99),
-        longest: at(100),
-        floods: seen.floods.iter().map(|bytes| bytes >> 20).collect(),
-        descriptors,
-        memory,
-    })
+    let (descriptors, memory) = left(&both.pids).await?;
+    echoes.sort();
+    ensure!(!echoes.is_empty(), "nobody could type");
+    let at = |percent: usize| echoes[(echoes.len() - 1) * percent / 100].as_secs_f64() * 1e3;
+    let floods: Vec<u64> = floods.into_iter().map(|bytes| bytes >> 20).collect();
+    #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+    let (least, mean) = (
+        floods.iter().min().copied().unwrap_or_default() as f64,
+        floods.iter().sum::<u64>() as f64 / floods.len() as f64,
+    );
+    ensure!(least >= mean * SHARE, "the floods moved {floods:?} MiB: one had less than its share");
+    let (keystrokes, p50, p99, longest) = (echoes.len(), at(50), at(99), at(100));
+    Ok(Outcome { seconds, opened, keystrokes, p50, p99, longest, floods, descriptors, memory })
 }
 
-/// Does it again and again until all is over. What fails ends the run.
-fn go_on(
-    lane: &Lane,
-    until: &watch::Receiver<bool>,
-    seen: &Shared,
-    mut once: impl AsyncFnMut() -> Result<()> + Send + 'static,
-) -> tokio::task::JoinHandle<()>
-where
-    // What an async closure gives cannot be named yet.
-{
-    let (mut until, seen) = (until.clone(), Arc::clone(seen));
-    lane.spawn_local_like(async move {
-        loop {
-            tokio::select! {
-                _over = until.wait_for(|over| *over) => return,
-                done = once() => if let Err(error) = done {
-                    with(&seen, |seen| { seen.failure.get_or_insert(error); });
-                    return;
-                },
-            }
+impl Part {
+    fn seen<T>(&self, see: impl FnOnce(&mut Seen) -> T) -> T {
+        see(&mut self.seen.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Does it; what fails ends the run.
+    async fn or_fail(self, what: impl Future<Output = Result<()>>) -> Result<()> {
+        if let Err(error) = what.await {
+            self.seen(|seen| {
+                seen.failure.get_or_insert(error);
+            });
         }
-    })
+        Ok(())
+    }
+
+    async fn open(&self) -> Result<Wire> {
+        let wire = timeout(PATIENCE, self.client.open()).await.context("a session does not open")??;
+        self.seen(|seen| seen.opened += 1);
+        Ok(wire)
+    }
+
+    async fn type_into(&self, strokes: usize) -> Result<()> {
+        let mut wire = self.open().await?;
+        let stroke = binary(b"k", From::Client);
+        for _ in 0..strokes {
+            sleep(BETWEEN_KEYS).await;
+            let began = Instant::now();
+            wire.send(&stroke).await?;
+            timeout(PATIENCE, wire.receive_bytes(1)).await.context("an echo does not come")??;
+            self.seen(|seen| seen.echoes.push(began.elapsed()));
+        }
+        Ok(())
+    }
+
+    async fn be_stuck(&self) -> Result<()> {
+        loop {
+            let _unread = self.open().await?;
+            sleep(GIVEN_UP).await;
+        }
+    }
+
+    async fn flood(&self, index: usize) -> Result<()> {
+        let mut wire = self.open().await?;
+        while let Some(length) = wire.receive(|bytes| bytes.len() as u64).await {
+            self.seen(|seen| seen.floods[index] += length);
+        }
+        bail!("a flood ended by itself")
+    }
+}
+
+/// What the processes hold once it does not become less any more.
+async fn left(pids: &[i32]) -> Result<(Vec<usize>, Vec<u64>)> {
+    let count = |pid: &i32| std::fs::read_dir(format!("/proc/{pid}/fd")).map(Iterator::count);
+    let descriptors = || pids.iter().map(count).collect::<Result<Vec<_>, _>>();
+    let mut last = descriptors()?;
+    let mut same = 0;
+    // Those who say goodbye have some seconds for it.
+    while same < 8 {
+        sleep(Duration::from_secs(1)).await;
+        let now = descriptors()?;
+        same = if now == last { same + 1 } else { 0 };
+        last = now;
+    }
+    let memory = pids.iter().map(|pid| Ok(usage::memory(&[*pid])? / 1024)).collect::<Result<_>>()?;
+    Ok((last, memory))
 }

@@ -1,26 +1,53 @@
-//! `bench [--json] [--rounds N] [PART…]`: measures all, or what is named. `make bench` runs it on release builds.
+//! `bench`: measures all, or what is named. `make bench` runs it on release builds.
 
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Result, ensure};
+use clap::Parser;
+use clap::builder::PossibleValuesParser;
 use porthole_load::floor::Floor;
-use porthole_load::relay;
+use porthole_load::{relay, soak};
 use porthole_tests::bench::{Figure, Noise, Report, control, first_pixels, hook};
 use porthole_tests::process::run_briefly;
+use serde::Serialize;
 
-/// What is measured besides [`relay::PARTS`].
+/// What is measured besides [`relay::PARTS`], and what is done only where it is named.
 const OTHERS: [&str; 3] = ["pixels", "control", "hook"];
+const SOAK: &str = "soak";
+
+/// Measures Porthole, beside what people run today.
+#[derive(Debug, Parser)]
+#[command(name = "bench")]
+struct Options {
+    /// Print JSON: one document for each group of measurements.
+    #[arg(long)]
+    json: bool,
+    /// How often each is measured.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..))]
+    rounds: u16,
+    /// How long the soak takes, besides a fifth of that before it.
+    #[arg(long, default_value_t = 10)]
+    minutes: u16,
+    /// What to measure; everything but the soak, if nothing is named.
+    #[arg(value_parser = PossibleValuesParser::new(names()))]
+    parts: Vec<String>,
+}
+
+fn names() -> Vec<&'static str> {
+    [&OTHERS[..], &relay::PARTS, &[SOAK]].concat()
+}
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let run = match arguments.split_first() {
-        Some((first, rest)) if first == "floor" => match Floor::parse(rest) {
+    let arguments: Vec<String> = std::env::args().collect();
+    let run = match arguments.get(1) {
+        // Not for people: what a contender is started by.
+        Some(first) if first == "floor" => match Floor::parse(&arguments[2..]) {
             Ok(floor) => floor.run().await,
             Err(error) => Err(error),
         },
-        _ => run(&arguments).await,
+        _ => run(Options::parse()).await,
     };
     match run {
         Ok(()) => ExitCode::SUCCESS,
@@ -31,43 +58,36 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(arguments: &[String]) -> Result<()> {
-    let (mut json, mut rounds, mut named) = (false, 10, Vec::new());
-    let mut arguments = arguments.iter();
-    while let Some(argument) = arguments.next() {
-        match argument.as_str() {
-            "--json" => json = true,
-            "--rounds" => {
-                let number = arguments.next().and_then(|number| number.parse().ok()).filter(|rounds| *rounds > 0);
-                rounds = number.context("--rounds wants a number above 0")?;
-            }
-            part if OTHERS.contains(&part) || relay::PARTS.contains(&part) => named.push(part),
-            other => {
-                let parts = [&OTHERS[..], &relay::PARTS].concat().join(" | ");
-                bail!("{other}: usage: bench [--json] [--rounds N] [{parts}]…")
-            }
-        }
-    }
+async fn run(Options { json, rounds, minutes, parts }: Options) -> Result<()> {
+    let rounds = usize::from(rounds);
     let mut noise = Noise::before().await?;
-    let wanted = |name: &'static str| named.is_empty() || named.contains(&name);
+    let named = |name: &str| parts.iter().any(|part| part == name);
+    let wanted = |name: &'static str| parts.is_empty() || named(name);
     let figures = others(rounds, wanted, &mut noise).await?;
     if !figures.is_empty() {
         let report = Report { figures, noise: noise.clone() };
-        if json {
-            println!("{}", serde_json::to_string_pretty(&report)?);
-        } else {
-            print!("{}", report.table());
-        }
+        print(json, &report, &report.table())?;
     }
-    let parts: Vec<&str> = relay::PARTS.into_iter().filter(|part| wanted(part)).collect();
-    if !parts.is_empty() {
+    let compared: Vec<&str> = relay::PARTS.into_iter().filter(|part| wanted(part)).collect();
+    if !compared.is_empty() {
         keep_to_the_second_processor()?;
-        let comparison = relay::measure(rounds, &parts, &mut noise).await?.compare(relay::AIMS, noise);
-        if json {
-            println!("{}", serde_json::to_string_pretty(&comparison)?);
-        } else {
-            print!("{comparison}");
-        }
+        let comparison = relay::measure(rounds, &compared, &mut noise).await?.compare(relay::AIMS, noise);
+        print(json, &comparison, &comparison.to_string())?;
+    }
+    if named(SOAK) {
+        eprintln!("a thousand sessions for {minutes} minutes, and a fifth of that before");
+        keep_to_the_second_processor()?;
+        let outcomes = soak::run(Duration::from_mins(1) * u32::from(minutes)).await?;
+        print(json, &outcomes, &format!("{outcomes:#?}\nnothing grew, and nobody had less than a share\n"))?;
+    }
+    Ok(())
+}
+
+fn print(json: bool, document: &impl Serialize, text: &str) -> Result<()> {
+    if json {
+        println!("{}", serde_json::to_string_pretty(document)?);
+    } else {
+        print!("{text}");
     }
     Ok(())
 }
