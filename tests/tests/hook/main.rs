@@ -5,7 +5,7 @@
 //! | `steps` | each step of a guest's life is told; a taken port is told before QEMU stumbles over it |
 //! | `away` | the agent is gone, hangs, or libvirtd does |
 //! | `matrix` | whatever happens to a guest comes to the same, by hook, events, both or neither |
-//! | `migration` | guests move, fail to move, come from a file: their consoles work where they are |
+//! | `migration`, `two` | guests move between networks, fail to move, come from a file: their consoles work where they are |
 //! | `input` | whatever libvirt or a stranger gives the hook, it ends in time, and well where failure kills |
 
 mod away;
@@ -14,3 +14,4 @@ mod matrix;
 mod migration;
 mod steps;
 mod support;
+mod two;

@@ -5,7 +5,6 @@ use nix::sys::signal::Signal;
 use porthole_tests::agent::Mint;
 use porthole_tests::agent::Minted;
 use porthole_tests::libvirt::PrivateLibvirt;
-use porthole_tests::process::Identity;
 use porthole_tests::stack::Stack;
 use porthole_tests::wait::{PATIENCE, eventually};
 use uuid::Uuid;
@@ -76,13 +75,6 @@ impl World {
         eventually(PATIENCE, format!("{what}: no session is left"), async || agent.sessions().await.is_empty()).await;
     }
 
-    async fn emulator(&self) -> Identity {
-        let name = self.host.virsh(&["domname", &self.uuid.to_string()]).await.expect("a name");
-        let file = self.host.directory().join(format!("run/libvirt/qemu/{}.pid", name.trim()));
-        let pid = std::fs::read_to_string(file).expect("it runs").trim().parse().expect("a pid");
-        self.host.outer_pid(pid).and_then(Identity::of).expect("it runs")
-    }
-
     async fn all(mut self) {
         let gone_but_defined = Expected { void: true, ports: true };
         let there = Expected { void: false, ports: true };
@@ -102,7 +94,7 @@ impl World {
         self.happens(
             "the emulator is killed",
             async |world| {
-                world.emulator().await.signal(Signal::SIGKILL);
+                world.host.emulator(world.uuid).await.signal(Signal::SIGKILL);
                 let off =
                     async || world.host.virsh(&["domstate", "renamed"]).await.is_ok_and(|state| state == "shut off");
                 eventually(PATIENCE, "libvirt to notice", off).await;
