@@ -93,6 +93,12 @@ impl Steps {
     /// Steps that nobody knows any more.
     pub(super) fn all_later(&self) {
         self.0.ports.touch_all();
+        self.0.tokens.doubt();
+    }
+
+    /// What time it is.
+    pub(super) fn now(&self) -> UnixTime {
+        self.0.clock.now()
     }
 
     fn happened(&self, operation: Operation, uuid: Option<uuid::Uuid>) {
