@@ -112,26 +112,3 @@ async fn without_an_agent_there_what_needs_no_port_moves_and_the_rest_stays() {
     eventually(PATIENCE, "the guest to be opened", async || two.there.try_mint(Mint::of(sealed)).await.is_ok()).await;
     two.hosts[1].virsh(&["destroy", &sealed.to_string()]).await.expect("it stops");
 }
-
-#[tokio::test]
-async fn a_saved_guest_whose_ports_were_taken_gets_others() {
-    let two = Two::start().await;
-    let (uuid, host) = (two.guest("tcp").await, &two.hosts[0]);
-    let (name, before) = (uuid.to_string(), two.assert_works(uuid, 0).await);
-    host.virsh(&["managedsave", &name]).await.expect("it is saved");
-    two.wait_for_ports(uuid, 0, &before).await;
-    host.virsh(&["start", &name]).await.expect("it goes on");
-    assert_eq!(two.assert_works(uuid, 0).await, before, "nobody wanted them meanwhile");
-
-    host.virsh(&["managedsave", &name]).await.expect("it is saved");
-    let _theirs = two.take(0, &before[1..2]);
-    host.virsh(&["start", &name]).await.expect("it goes on");
-    let after = two.assert_works(uuid, 0).await;
-    let kept: Vec<_> = after.iter().filter(|port| before.contains(port)).collect();
-    assert_eq!((after.len(), kept), (1 + SERIAL, vec![&before[0], &before[2]]), "by device, and only where it must");
-    two.wait_for_ports(uuid, 0, &after).await;
-    two.wait_until_settled(uuid, 0, &after).await;
-    host.virsh(&["destroy", &name]).await.expect("it stops");
-    host.virsh(&["start", &name]).await.expect("it starts");
-    assert_eq!(two.assert_works(uuid, 0).await, after);
-}
