@@ -241,7 +241,7 @@ async fn a_domains_end_voids_what_was_made_for_it_until_then() {
 async fn a_domains_new_life_voids_what_was_made_in_an_earlier_one() {
     let life = |number, worked| Some(Life { number, worked });
     let console = token(Policy::Bound, ConsoleKind::Vnc).console;
-    let made = |life| NewToken { life, console, ..token(Policy::Bound, ConsoleKind::Vnc) };
+    let made = |life| NewToken { console, life, ..token(Policy::Bound, ConsoleKind::Vnc) };
     let (before, unknown) = (made(life(3, 500)), made(None));
     let (_dir, store) = with_token(&before).await;
     store.insert_token(&unknown).await.unwrap();
