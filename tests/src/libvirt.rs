@@ -271,6 +271,32 @@ impl PrivateLibvirt {
         *self.0.paused.lock().unwrap_or_else(PoisonError::into_inner) = false;
     }
 
+    /// Cuts all of libvirtd's clients off, this moment's.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub async fn disconnect_clients(&self) {
+        let listed = self.admin(&["client-list", "libvirtd"]).await.expect("libvirtd's clients");
+        // A head, a line, and then one for each, which begins with its number.
+        for client in listed.lines().filter_map(|line| line.split_whitespace().next()) {
+            if client.parse::<u64>().is_ok() {
+                // One that has gone meanwhile is no loss.
+                drop(self.admin(&["client-disconnect", "libvirtd", client]).await);
+            }
+        }
+    }
+
+    async fn admin(&self, arguments: &[&str]) -> Result<String> {
+        let uri = format!("libvirtd:///system?socket={}", self.0.sockets.join("libvirt-admin-sock").display());
+        let mut command = tokio::process::Command::new("virt-admin");
+        command.args(["-c", &uri]).args(arguments).stdin(Stdio::null()).kill_on_drop(true);
+        let output = tokio::time::timeout(PATIENCE, command.output()).await.context("virt-admin did not end")??;
+        if !output.status.success() {
+            bail!("virt-admin {arguments:?}: {}", String::from_utf8_lossy(&output.stderr).trim());
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
     /// libvirtd's own log.
     pub fn daemon_log(&self) -> String {
         fs::read_to_string(self.0.directory.join("log/libvirtd.log")).unwrap_or_default()

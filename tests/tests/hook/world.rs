@@ -135,9 +135,7 @@ impl World {
             Agent::Listens => step(self).await,
             Agent::IsCutOff => {
                 std::fs::remove_file(&self.link).expect("the agent's way to libvirt");
-                // Ended by SIGKILL: libvirtd may take long to end when a guest has just been started.
-                self.host.kill_daemon().await;
-                self.host.start_daemon().await;
+                self.host.disconnect_clients().await;
                 self.is("connecting").await;
                 step(self).await;
                 reach(&self.link, &self.host);
