@@ -33,7 +33,7 @@ pub use self::external::{External, ExternalConsole, Networks};
 pub use self::serial::{Backend, SerialPort, SerialPorts};
 use self::xml::Graphics;
 use crate::hypervisor::{
-    self, DescribeError, DomainDescription, DomainState, DomainSummary, Hypervisor, LibvirtUri, NameOrUuid,
+    self, DescribeError, DomainDescription, DomainState, DomainSummary, Hypervisor, LibvirtUri, Life, NameOrUuid,
 };
 
 /// How many domains a list asks about at once.
@@ -71,6 +71,8 @@ pub struct Owner {
     pub name: ConsoleName,
     /// What it is doing.
     pub state: OwnerState,
+    /// Which life of the domain this is, if it is one that runs.
+    pub life: Option<Life>,
     /// Its consoles.
     pub kinds: Vec<Kind>,
     /// Which of these, and which of its other devices, cannot be opened now.
@@ -263,7 +265,7 @@ impl Consoles {
     }
 
     async fn describe(&self, uuid: ConsoleUuid) -> Result<Owner, LookError> {
-        let DomainDescription { uuid, name, state, live_xml } = self.0.hypervisor.describe(uuid).await?;
+        let DomainDescription { uuid, name, state, live_xml, life } = self.0.hypervisor.describe(uuid).await?;
         let graphics = xml::graphics(&live_xml)?;
         let mut kinds = kinds(&graphics);
         let ports = serial::read(&live_xml)?.ports;
@@ -278,7 +280,7 @@ impl Consoles {
             if is_local { Ok(()) } else { endpoint(device, self.0.libvirt_host.as_deref()).map(drop) }
         };
         let closed = closed::closed(&live_xml, &graphics, &kinds, state, reach)?;
-        Ok(Owner { source: ConsoleSource::Libvirt, uuid, name, state: OwnerState::Domain(state), kinds, closed })
+        Ok(Owner { source: ConsoleSource::Libvirt, uuid, name, state: OwnerState::Domain(state), life, kinds, closed })
     }
 }
 
@@ -303,7 +305,8 @@ fn kinds(graphics: &[Graphics]) -> Vec<Kind> {
 fn bare(domain: DomainSummary, why: String) -> Owner {
     let DomainSummary { uuid, name, state } = domain;
     let closed = vec![Closed::all(why)];
-    Owner { source: ConsoleSource::Libvirt, uuid, name, state: OwnerState::Domain(state), kinds: Vec::new(), closed }
+    let (state, life, kinds) = (OwnerState::Domain(state), None, Vec::new());
+    Owner { source: ConsoleSource::Libvirt, uuid, name, state, life, kinds, closed }
 }
 
 fn external_owner(console: &ExternalConsole) -> Owner {
@@ -312,6 +315,7 @@ fn external_owner(console: &ExternalConsole) -> Owner {
         uuid: console.uuid,
         name: console.name.clone(),
         state: OwnerState::Unasked,
+        life: None,
         kinds: vec![Kind { kind: console.kind, index: 0 }],
         closed: Vec::new(),
     }

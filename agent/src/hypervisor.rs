@@ -45,7 +45,7 @@ use tokio_util::sync::CancellationToken;
 pub use command::Command;
 pub use config::{Config, InvalidUri, LibvirtUri};
 pub use definition::{Definition, DefinitionError, RedefineError};
-pub use domain::{DomainDescription, DomainState, DomainSummary, NameOrUuid};
+pub use domain::{DomainDescription, DomainState, DomainSummary, Life, NameOrUuid};
 pub use error::{CallError, DescribeError, FindError, LibvirtError, ListError, OpenConsoleError, OpenGraphicsError};
 pub use event::{DomainEvent, DomainEventKind, Event, Events, StartCause, StopCause};
 

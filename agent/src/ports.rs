@@ -49,7 +49,7 @@ pub use self::plan::Exhausted;
 use self::plan::{Cursor, plan};
 pub use self::row::{Owner, PortRow, PortState, UnknownState};
 pub(crate) use self::taken::Taken;
-pub use self::uses::{Use, uses};
+pub use self::uses::{Listener, Use, listeners, uses};
 use crate::store::{self, Store};
 
 /// The most devices that may ask together.
@@ -140,6 +140,16 @@ impl Ports {
 
     /// A port for each of these devices of a domain, in their order; none if one of them cannot have any.
     pub async fn allocate(&self, domain: ConsoleUuid, devices: &[Device]) -> Result<Vec<u16>, AllocateError> {
+        self.allocate_others(domain, devices, &[]).await
+    }
+
+    /// Not these, although they are the domain's.
+    async fn allocate_others(
+        &self,
+        domain: ConsoleUuid,
+        devices: &[Device],
+        lost: &[u16],
+    ) -> Result<Vec<u16>, AllocateError> {
         if !(1..=MOST_DEVICES).contains(&devices.len()) {
             return Err(AllocateError::Devices);
         }
@@ -152,7 +162,8 @@ impl Ports {
         let mut held = 0;
         for _ in 0..TRIES {
             let now = clock.now();
-            let own = own_ports(&store.ports_of(domain).await?);
+            let mut own = own_ports(&store.ports_of(domain).await?);
+            own.retain(|_, port| !lost.contains(port));
             let taken = store.taken_ports(now).await?;
             let choices = plan(config, devices, &own, &taken, &mut cursor)?;
             let new = choices.iter().filter(|choice| choice.is_new).map(|choice| choice.port).collect();
@@ -173,19 +184,29 @@ impl Ports {
         Err(if held > 0 { AllocateError::Held(held) } else { AllocateError::Contended })
     }
 
-    /// As [`Self::allocate`], for a domain that does not run here and is about to: a port of its own on which something
-    /// listens is given up for another.
+    /// As [`Self::allocate`], for a domain that is about to run here: for ports of its own on which something listens it
+    /// gets others. What listens there may be the domain itself, which libvirt starts only if it does not run, and after
+    /// it has asked: so they stay its own for as long as it is found to use them. [`Self::runs_on`] settles that.
     pub async fn allocate_arriving(&self, domain: ConsoleUuid, devices: &[Device]) -> Result<Vec<u16>, AllocateError> {
         let Shared { config, store, clock, .. } = &*self.0;
         let own = own_ports(&store.ports_of(domain).await?);
-        let wanted = devices.iter().filter_map(|device| own.get(device).copied()).collect();
-        let lost = probe::held(wanted).await.map_err(AllocateError::Probe)?;
+        let wanted = devices.iter().filter_map(|device| Some((own.get(device).copied()?, vec![config.listen])));
+        let lost = probe::held_on(wanted.collect()).await.map_err(AllocateError::Probe)?;
         if !lost.is_empty() {
-            tracing::warn!(%domain, ports = ?lost, "something else listens on ports of an incoming domain: it gets others");
+            tracing::warn!(%domain, ports = ?lost, "something listens on ports of an incoming domain: it gets others");
             let now = clock.now();
-            store.forfeit_ports(domain, &lost, now, now.plus(config.cooldown.as_seconds())).await?;
+            store.doubt_ports(domain, &lost, now, now.plus(config.cooldown.as_seconds())).await?;
         }
-        self.allocate(domain, devices).await
+        self.allocate_others(domain, devices, &lost).await
+    }
+
+    /// A domain runs, and listens on these: of what it was given since for the same devices it needs nothing.
+    pub async fn runs_on(&self, domain: ConsoleUuid, uses: &[Use]) -> Result<(), store::Error> {
+        if self.0.store.return_to_ports(domain, uses, self.0.clock.now()).await? > 0 {
+            tracing::info!(%domain, "a domain that was to come runs here already: it keeps its ports");
+            self.touch([domain]);
+        }
+        Ok(())
     }
 
     /// A domain needs its ports no more, it seems. They are only marked: whoever does so may be libvirt's hook, which
@@ -281,9 +302,12 @@ impl Ports {
 
     /// The first of these ports that somebody else listens on, and who that is if it is a domain. For a domain that is to
     /// start: nothing of it listens yet.
-    pub async fn held_by_others(&self, domain: ConsoleUuid, uses: &[Use]) -> Result<Option<Held>, HeldError> {
-        let held = probe::held(uses.iter().map(|used| used.port).collect()).await.map_err(HeldError::Probe)?;
-        let Some(Use { device, port }) = uses.iter().copied().find(|used| held.contains(&used.port)) else {
+    pub async fn held_by_others(&self, domain: ConsoleUuid, listeners: &[Listener]) -> Result<Option<Held>, HeldError> {
+        let each = listeners.iter().map(|listener| (listener.used.port, listener.address.into_iter().collect()));
+        let held = probe::held_on(each.collect()).await.map_err(HeldError::Probe)?;
+        let Some(Use { device, port }) =
+            listeners.iter().map(|listener| listener.used).find(|used| held.contains(&used.port))
+        else {
             return Ok(None);
         };
         let rows = self.0.store.ports(self.0.clock.now()).await?;

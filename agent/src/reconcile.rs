@@ -6,7 +6,7 @@
 //!  ports asked for, released, a lease or grace over ┴──► these domains ───────────────┘
 //! ```
 //!
-//! What cannot be asked about is left as it is. Nothing here changes a domain, and no transaction is open while libvirt
+//! What cannot be asked about is left as it is, and asked about again, ever less often. Nothing here changes a domain, and no transaction is open while libvirt
 //! is asked: a row that changed meanwhile is left alone, and looked at again the next time.
 
 use std::collections::{HashMap, HashSet};
@@ -27,6 +27,13 @@ const WIDTH: usize = 8;
 
 /// How long to wait for more of what comes together: a domain is defined, then started.
 const SETTLE: Duration = Duration::from_millis(200);
+
+/// How long to wait after a comparison that came to nothing, at first; twice as long each time, up to a time that is
+/// short beside that between two comparisons.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// … and at last.
+const LONGEST_RETRY: Duration = Duration::from_mins(1);
 
 /// How often to look for leases and graces that are over.
 const LOOK: Duration = Duration::from_secs(20);
@@ -49,11 +56,35 @@ struct Due {
     these: HashSet<ConsoleUuid>,
     /// When.
     at: Option<Instant>,
+    /// How long after the last failure.
+    retry: Option<Duration>,
 }
 
 impl Due {
+    /// There is a reason to ask: what failed is asked about with it.
     fn soon(&mut self) {
-        self.at.get_or_insert_with(|| Instant::now() + SETTLE);
+        let soon = Instant::now() + SETTLE;
+        self.at = Some(self.at.map_or(soon, |at| at.min(soon)));
+    }
+
+    /// What is to be asked about now.
+    fn take(&mut self) -> (bool, HashSet<ConsoleUuid>) {
+        self.at = None;
+        (std::mem::take(&mut self.all), std::mem::take(&mut self.these))
+    }
+
+    /// That came to nothing, at least in part.
+    fn again(&mut self, all: bool, these: HashSet<ConsoleUuid>) {
+        let wait = self.retry.map_or(RETRY, |last| (2 * last).min(LONGEST_RETRY));
+        self.retry = Some(wait);
+        self.all |= all;
+        self.these.extend(these);
+        self.at.get_or_insert_with(|| Instant::now() + wait);
+    }
+
+    /// All was answered.
+    fn done(&mut self) {
+        self.retry = None;
     }
 }
 
@@ -94,16 +125,25 @@ pub async fn follow(ports: Ports, hypervisor: Hypervisor, mut events: Events, sh
             }
             () = ports.touched() => due.soon(),
             () = sleep_until(due.at.unwrap_or_else(Instant::now)), if due.at.is_some() => {
-                let Due { mut all, mut these, .. } = std::mem::take(&mut due);
+                let (mut all, mut these) = due.take();
                 if !matches!(*hypervisor.status().borrow(), LinkState::Connected { .. }) {
                     // All are compared as soon as there is a connection.
                     continue;
                 }
                 all |= ports.take_all();
                 these.extend(ports.take_touched());
-                let done = if all { all_domains(&ports, &hypervisor).await } else { some(&ports, &hypervisor, these).await };
-                match done {
-                    Ok(changed) => {
+                let compared = if all {
+                    all_domains(&ports, &hypervisor).await
+                } else {
+                    some(&ports, &hypervisor, these.clone()).await
+                };
+                match &compared {
+                    Ok(Compared { unanswered, .. }) if unanswered.is_empty() => due.done(),
+                    Ok(Compared { unanswered, .. }) => due.again(false, unanswered.clone()),
+                    Err(_) => due.again(all, these),
+                }
+                match compared {
+                    Ok(Compared { changed, .. }) => {
                         was_well = true;
                         if changed > 0 {
                             tracing::info!(changed, "the table of ports follows libvirt's domains");
@@ -135,24 +175,42 @@ const fn concerns_ports(kind: DomainEventKind) -> bool {
     }
 }
 
-/// Compares with all domains; how many rows changed.
-pub async fn all_domains(ports: &Ports, hypervisor: &Hypervisor) -> Result<u64, ReconcileError> {
+/// What came of a comparison.
+#[derive(Debug, Default)]
+pub struct Compared {
+    /// How many rows changed.
+    pub changed: u64,
+    /// The domains that did not answer.
+    pub unanswered: HashSet<ConsoleUuid>,
+}
+
+/// Compares with all domains.
+pub async fn all_domains(ports: &Ports, hypervisor: &Hypervisor) -> Result<Compared, ReconcileError> {
     let began = ports.now();
     let listed = hypervisor.domains().await?;
     let names: HashMap<_, _> = listed.iter().map(|domain| (domain.uuid, domain.name.clone())).collect();
     let answers: Vec<_> = answers(hypervisor, names.keys().copied()).await;
+    let unanswered = unanswered(&answers);
     // It was in the list, so it is there, or has gone since, which is for the next time to say.
     let seen = answers.into_iter().map(|(domain, answer)| (domain, answer.ok().and_then(|there| there.uses))).collect();
-    Ok(ports.learn(&Picture { began, seen, absent: Absent::AllOthers }, names).await?)
+    let changed = ports.learn(&Picture { began, seen, absent: Absent::AllOthers }, names).await?;
+    Ok(Compared { changed, unanswered })
+}
+
+fn unanswered(answers: &[(ConsoleUuid, Result<There, DescribeError>)]) -> HashSet<ConsoleUuid> {
+    let is_unanswered = |answer: &Result<There, DescribeError>| matches!(answer, Err(DescribeError::Call(_)));
+    answers.iter().filter(|(_, answer)| is_unanswered(answer)).map(|(domain, _)| *domain).collect()
 }
 
 /// Compares with these domains.
-async fn some(ports: &Ports, hypervisor: &Hypervisor, these: HashSet<ConsoleUuid>) -> Result<u64, ReconcileError> {
+async fn some(ports: &Ports, hypervisor: &Hypervisor, these: HashSet<ConsoleUuid>) -> Result<Compared, ReconcileError> {
     if these.is_empty() {
-        return Ok(0);
+        return Ok(Compared::default());
     }
     let began = ports.now();
-    Ok(learn_of(ports, began, answers(hypervisor, these).await).await?)
+    let answers = answers(hypervisor, these).await;
+    let unanswered = unanswered(&answers);
+    Ok(Compared { changed: learn_of(ports, began, answers).await?, unanswered })
 }
 
 async fn learn_of(

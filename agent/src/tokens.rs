@@ -29,7 +29,7 @@ use porthole_shared::names::{ConsoleId, ConsoleName, ConsoleUuid, EdgeName, Node
 use porthole_shared::reason::Reason;
 use porthole_shared::token::{self, KeyId, MalformedToken, TokenHash, VerifyError};
 use porthole_shared::tunnel::{ClientFacts, Inspection, Presented};
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 use tokio_util::task::TaskTracker;
 
 pub use self::config::Config;
@@ -41,6 +41,7 @@ pub use self::urls::{BaseUrl, InvalidBaseUrl, Urls};
 use crate::audit::{Audit, Subject};
 use crate::callers::CallerName;
 use crate::consoles::Consoles;
+use crate::hypervisor::Life;
 use crate::metrics::instruments;
 use crate::sessions::{Lengths, OpenRow, Recorder, Selector, SessionFacts};
 use crate::store::{self, ListedToken, Store, TokenMark, TokenPage, TokenRecord};
@@ -57,6 +58,8 @@ struct Shared {
     keys: SigningKeys,
     recorder: Recorder,
     instruments: instruments::Tokens,
+    /// Some may be of guests that have stopped.
+    doubt: Notify,
 }
 
 /// What may change while the agent runs: it holds for the next token, and `longest` for the next session.
@@ -206,7 +209,7 @@ impl Tokens {
         let recorder = Recorder { store, clock, audit, tasks };
         let settings = ArcSwap::from_pointee(Settings { config, urls, lengths });
         let instruments = instruments::Tokens::default();
-        Self(Arc::new(Shared { node, settings, consoles, keys, recorder, instruments }))
+        Self(Arc::new(Shared { node, settings, consoles, keys, recorder, instruments, doubt: Notify::new() }))
     }
 
     /// From now on tokens are made by these settings, but for those of the signing keys.
@@ -330,6 +333,27 @@ impl Tokens {
     pub fn void_domain_until(&self, uuid: ConsoleUuid, reason: Reason, until: TokenMark) {
         let recorder = self.0.recorder.clone();
         drop(self.0.recorder.tasks.spawn(async move { recorder.void_domain(uuid, reason, until).await }));
+    }
+
+    /// As [`Self::void_domain_until`], of what was made in an earlier life of the domain than this.
+    pub async fn void_earlier_lives(
+        &self,
+        uuid: ConsoleUuid,
+        life: Life,
+        reason: Reason,
+        until: TokenMark,
+    ) -> Result<u64, store::Error> {
+        self.0.recorder.store.void_earlier_lives(uuid, life, reason, until, self.now()).await
+    }
+
+    /// A guest may have stopped, and nobody knows any more which: libvirt is to be asked, soon.
+    pub fn doubt(&self) {
+        self.0.doubt.notify_one();
+    }
+
+    /// Waits until somebody doubts.
+    pub async fn doubted(&self) {
+        self.0.doubt.notified().await;
     }
 
     /// Some of them, in the order of their ids.

@@ -24,6 +24,12 @@ const LARGEST: u64 = 8 * 1024;
 /// How a step's file ends.
 const SUFFIX: &str = ".step";
 
+/// How a file begins that is being written.
+const DRAFT: &str = ".draft-";
+
+/// How old one is that nobody writes any more: a hook lives for 2 s.
+const STALE: Duration = Duration::from_mins(10);
+
 /// The file that says that there were more.
 const OVERFLOW: &str = "overflow";
 
@@ -69,11 +75,27 @@ impl Spool {
     }
 
     fn write(&self, path: &Path, text: &[u8]) -> io::Result<()> {
-        let draft = self.0.join(format!(".draft-{}", Uuid::new_v4()));
+        let draft = self.0.join(format!("{DRAFT}{}", Uuid::new_v4()));
         // The agent, which is in the folder's group, reads it; nobody else does.
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o640).open(&draft)?;
         let written = file.write_all(text).and_then(|()| fs::rename(&draft, path));
         written.inspect_err(|_| drop(fs::remove_file(&draft)))
+    }
+
+    /// Removes what hooks have left that died while they wrote.
+    pub fn sweep(&self, now: SystemTime) -> io::Result<()> {
+        for entry in fs::read_dir(&self.0)? {
+            let entry = entry?;
+            let is_draft = entry.file_name().to_str().is_some_and(|name| name.starts_with(DRAFT));
+            // One that is gone by now was finished.
+            if is_draft
+                && let Ok(written) = entry.metadata().and_then(|metadata| metadata.modified())
+                && now.duration_since(written).is_ok_and(|age| age > STALE)
+            {
+                fs::remove_file(entry.path())?;
+            }
+        }
+        Ok(())
     }
 
     /// All that waits.
@@ -151,6 +173,21 @@ mod tests {
         fs::write(later, serde_json::to_vec(&waiting("first")).unwrap()).unwrap();
         spool.add(&waiting("second"), NOW).unwrap();
         assert_eq!(names(&spool), [Some("first".to_owned()), Some("second".to_owned())]);
+    }
+
+    #[test]
+    fn what_a_hook_left_that_died_is_swept() {
+        let dir = tempfile::tempdir().unwrap();
+        let spool = Spool::at(dir.path());
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(2_000_000_000);
+        for (name, age) in [(".draft-old", 3600), (".draft-young", 1), (".draft-of-later", 0), ("0-1.step", 3600)] {
+            let file = fs::File::create(dir.path().join(name)).unwrap();
+            file.set_modified(now - Duration::from_secs(age)).unwrap();
+        }
+        spool.sweep(now).unwrap();
+        let mut left: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        left.sort_unstable();
+        assert_eq!(left, [".draft-of-later", ".draft-young", "0-1.step"]);
     }
 
     #[test]

@@ -110,8 +110,7 @@ impl Guest {
 
     /// QEMU's pid, while it runs.
     pub fn qemu_pid(&self) -> Option<i32> {
-        let path = self.libvirt.directory().join(format!("run/libvirt/qemu/{}.pid", self.name));
-        self.libvirt.outer_pid(fs::read_to_string(path).ok()?.trim().parse().ok()?)
+        self.libvirt.emulator_pid(&self.name)
     }
 
     /// QEMU as a process, while it runs.

@@ -28,6 +28,7 @@
 //! | module | what |
 //! |---|---|
 //! | [`libvirt`], [`guest`] | a private libvirtd (restart, freeze, kill), guests (freeze, crash, screenshot, serial ports, commands: `tests/guest/guest.c`; Linux: `tests/guest/linux`, built by `make guest`) |
+//! | [`network`] | a network of the test's own, in which hosts have addresses of their own |
 //! | [`pki`], [`agent`], [`edge`], [`stack`] | the product's built binaries; [`daemon`] is what they share, [`settings`] their TOML |
 //! | [`ws`], [`rfb`], [`http`], [`tls`] | clients that can misbehave; [`stream`] joins them, [`picture`] is what they see |
 //! | [`browser`] | a real Chromium, and what a console page shows in it |
@@ -48,6 +49,7 @@ pub mod edge;
 pub mod guest;
 pub mod http;
 pub mod libvirt;
+pub mod network;
 pub mod picture;
 pub mod pki;
 pub mod places;

@@ -5,6 +5,7 @@
 //! inside than outside: everything here gives those of the outside.
 
 use std::fs;
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -13,8 +14,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
+use uuid::Uuid;
 
 use crate::guest::GuestBuilder;
+use crate::network;
 use crate::places;
 use crate::process::{Identity, Process, pid_in_namespace_of};
 use crate::wait::{PATIENCE, try_eventually};
@@ -43,6 +46,8 @@ struct Host {
     input: Option<std::process::ChildStdin>,
     /// It runs `porthole-hook`.
     hooked: bool,
+    /// Its own in a network of the test's, where it is in a network namespace of its own.
+    address: Option<Ipv4Addr>,
     paused: Mutex<bool>,
     temporary: Option<TempDir>,
 }
@@ -88,7 +93,8 @@ impl PrivateLibvirt {
         let sockets = places::sockets_directory(directory);
         let directory = directory.to_owned();
         let (hooked, paused) = (files::hook(&directory).exists(), Mutex::new(false));
-        let host = Host { directory, sockets, init, outer: None, input: None, hooked, paused, temporary: None };
+        let (outer, input, address, temporary) = (None, None, None, None);
+        let host = Host { directory, sockets, init, outer, input, hooked, address, paused, temporary };
         Some(Self(Arc::new(host)))
     }
 
@@ -102,6 +108,29 @@ impl PrivateLibvirt {
     /// What clients connect to.
     pub fn uri(&self) -> String {
         format!("qemu+unix:///system?socket={}", self.0.sockets.join("libvirt-sock").display())
+    }
+
+    /// What other hosts connect to.
+    pub fn uri_for_hosts(&self) -> String {
+        self.0.address.map_or_else(|| self.uri(), |address| format!("qemu+tcp://{address}/system"))
+    }
+
+    /// Its own address, where it has one.
+    pub fn address(&self) -> Option<Ipv4Addr> {
+        self.0.address
+    }
+
+    /// Its network namespace, where it has one of its own.
+    pub(crate) fn network_namespace(&self) -> Option<String> {
+        self.0.address.map(|_| format!("/proc/{}/ns/net", self.0.init.pid))
+    }
+
+    /// Takes a port of this host's own network, until the listener is dropped.
+    ///
+    /// # Panics
+    /// When it is taken already.
+    pub fn take_port(&self, port: u16) -> TcpListener {
+        network::listen(self.0.init.pid, port).unwrap_or_else(|error| panic!("{error:#}"))
     }
 
     /// Where its state is: `etc`, `run`, `lib`, `cache` and `log` are its `/etc/libvirt` and so on.
@@ -158,6 +187,21 @@ impl PrivateLibvirt {
         pid_in_namespace_of(self.0.init.pid, inner)
     }
 
+    /// The emulator of a running guest.
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub async fn emulator(&self, guest: Uuid) -> Identity {
+        let name = self.virsh(&["domname", &guest.to_string()]).await.expect("a name");
+        self.emulator_pid(&name).and_then(Identity::of).expect("it runs")
+    }
+
+    /// The outside's pid of the emulator of a guest of this name.
+    pub(crate) fn emulator_pid(&self, name: &str) -> Option<i32> {
+        let file = self.0.directory.join(format!("run/libvirt/qemu/{name}.pid"));
+        self.outer_pid(fs::read_to_string(file).ok()?.trim().parse().ok()?)
+    }
+
     /// Ends libvirtd; the guests go on.
     ///
     /// # Panics
@@ -186,7 +230,11 @@ impl PrivateLibvirt {
     /// When it does not start.
     pub async fn start_daemon(&self) {
         let mut command = tokio::process::Command::new("nsenter");
-        command.args(["-t", &self.0.init.pid.to_string(), "-m", "-u", "-p", "--wd=/", "--", "libvirtd", "--daemon"]);
+        command.args(["-t", &self.0.init.pid.to_string(), "-m", "-u", "-p", "--wd=/"]);
+        match self.0.address {
+            Some(_) => command.args(["-n", "--", "libvirtd", "--daemon", "--listen"]),
+            None => command.args(["--", "libvirtd", "--daemon"]),
+        };
         command.arg("--pid-file").arg(self.0.directory.join("libvirtd.pid"));
         // To files, not pipes: the daemon inherits them, and reading a pipe to its end would wait for the daemon's.
         let output = fs::File::options().create(true).append(true).open(self.0.directory.join("host.log"));
@@ -221,6 +269,32 @@ impl PrivateLibvirt {
         let daemon = self.daemon_pid().and_then(Identity::of).expect("libvirtd runs");
         assert!(daemon.signal(Signal::SIGCONT), "libvirtd runs");
         *self.0.paused.lock().unwrap_or_else(PoisonError::into_inner) = false;
+    }
+
+    /// Cuts all of libvirtd's clients off, this moment's.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub async fn disconnect_clients(&self) {
+        let listed = self.admin(&["client-list", "libvirtd"]).await.expect("libvirtd's clients");
+        // A head, a line, and then one for each, which begins with its number.
+        for client in listed.lines().filter_map(|line| line.split_whitespace().next()) {
+            if client.parse::<u64>().is_ok() {
+                // One that has gone meanwhile is no loss.
+                drop(self.admin(&["client-disconnect", "libvirtd", client]).await);
+            }
+        }
+    }
+
+    async fn admin(&self, arguments: &[&str]) -> Result<String> {
+        let uri = format!("libvirtd:///system?socket={}", self.0.sockets.join("libvirt-admin-sock").display());
+        let mut command = tokio::process::Command::new("virt-admin");
+        command.args(["-c", &uri]).args(arguments).stdin(Stdio::null()).kill_on_drop(true);
+        let output = tokio::time::timeout(PATIENCE, command.output()).await.context("virt-admin did not end")??;
+        if !output.status.success() {
+            bail!("virt-admin {arguments:?}: {}", String::from_utf8_lossy(&output.stderr).trim());
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
     /// libvirtd's own log.

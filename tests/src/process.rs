@@ -2,16 +2,18 @@
 //!
 //! An attached process dies with the one that started it, even by SIGKILL: the kernel's parent-death signal does that.
 //! The signal comes when the *thread* that forked ends, and test threads end early, so all children are forked by one
-//! thread that never does.
+//! thread that never does. It forks them into the network of the test that asks.
 
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
+use nix::sched::{CloneFlags, setns};
 use nix::sys::signal::Signal;
 
 use crate::wait::{PATIENCE, try_eventually};
@@ -224,19 +226,33 @@ pub fn run_briefly(command: &mut Command, within: Duration) -> bool {
 }
 
 fn spawn_on_lasting_thread(command: Command) -> io::Result<Child> {
-    type Order = (Command, mpsc::SyncSender<io::Result<Child>>);
+    type Order = (Command, File, mpsc::SyncSender<io::Result<Child>>);
     static SPAWNER: OnceLock<Mutex<mpsc::Sender<Order>>> = OnceLock::new();
     let spawner = SPAWNER.get_or_init(|| {
         let (orders, incoming) = mpsc::channel::<Order>();
         std::thread::spawn(move || {
-            for (mut command, answer) in incoming {
-                let _gone = answer.send(command.spawn());
+            for (mut command, network, answer) in incoming {
+                let _gone = answer.send(go_to(network).and_then(|()| command.spawn()));
             }
         });
         Mutex::new(orders)
     });
     let (answer, result) = mpsc::sync_channel(1);
     let gone = || io::Error::other("the spawning thread is gone");
-    spawner.lock().unwrap_or_else(PoisonError::into_inner).send((command, answer)).map_err(|_| gone())?;
+    let order = (command, own_network()?, answer);
+    spawner.lock().unwrap_or_else(PoisonError::into_inner).send(order).map_err(|_| gone())?;
     result.recv().map_err(|_| gone())?
+}
+
+/// The network namespace of this thread.
+fn own_network() -> io::Result<File> {
+    File::open("/proc/thread-self/ns/net")
+}
+
+/// Where this thread is already it may go without being root.
+fn go_to(network: File) -> io::Result<()> {
+    if own_network()?.metadata()?.ino() == network.metadata()?.ino() {
+        return Ok(());
+    }
+    Ok(setns(network, CloneFlags::CLONE_NEWNET)?)
 }

@@ -48,7 +48,7 @@ fn libvirt(domains: Result<Vec<Domain>, CallError>) -> Hypervisor {
                         let domain = domains.iter().find(|domain| domain.uuid == uuid);
                         let domain = domain.ok_or(DescribeError::NoSuchDomain)?;
                         let (name, live_xml) = (name(domain), domain.xml.to_owned());
-                        Ok(DomainDescription { uuid, name, state: domain.state, live_xml })
+                        Ok(DomainDescription { uuid, name, state: domain.state, live_xml, life: None })
                     });
                     drop(reply.send(found));
                 }

@@ -11,6 +11,7 @@ use porthole_shared::secret::Secret;
 
 use super::{ApplyError, Definitions, DevicePort, RenderError, devices, fresh};
 use crate::hypervisor::{DefinitionError, FindError, NameOrUuid, RedefineError};
+use crate::ports::uses;
 
 /// What came of settling a domain that has arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +59,10 @@ impl Definitions {
         let xml = definition.defined.expose().as_bytes();
         let Some(spec) = read(xml)?.spec else { return Ok(Settled::Yes) };
         let spec = self.here(spec);
+        // What runs is right: libvirt asks for a domain that is to come before it finds that it is here.
+        if let Some(Ok(uses)) = definition.live.as_ref().map(|live| uses(live.expose())) {
+            self.0.ports.runs_on(domain, &uses).await?;
+        }
         let given = self.allocate(domain, &spec).await?;
         let allocation = self.allocation(&spec, &given);
         let merged = Secret::new(merge(xml, &spec, &self.0.host, allocation.as_ref(), &fresh(domain.uuid())?)?);

@@ -11,7 +11,7 @@ use porthole_shared::lifecycle::{Shutdown, chain};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 use tokio::sync::Semaphore;
-use tokio::time::{interval, timeout};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::task::TaskTracker;
 
 use super::{Spooled, Steps};
@@ -41,10 +41,14 @@ pub async fn serve(mut socket: Socket, steps: Steps, spooled: Spooled, shutdown:
     let spooled = Arc::new(spooled);
     let (connections, places) = (TaskTracker::new(), Arc::new(Semaphore::new(AT_ONCE)));
     let complaints = Arc::new(Throttle::default());
-    let now_and_then = async {
+    let taking_up = async {
         let mut ticks = interval(LOOK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            ticks.tick().await;
+            tokio::select! {
+                _ = ticks.tick() => {}
+                () = spooled.awaited() => {}
+            }
             spooled.take_up(&steps).await;
         }
     };
@@ -71,7 +75,7 @@ pub async fn serve(mut socket: Socket, steps: Steps, spooled: Spooled, shutdown:
     };
     tokio::select! {
         () = accepting => {}
-        () = now_and_then => {}
+        () = taking_up => {}
         () = shutdown.soft.cancelled() => {}
     }
     drop(socket);
@@ -85,11 +89,13 @@ async fn converse(mut stream: UnixStream, steps: &Steps, spooled: &Spooled) -> R
     (&mut stream).take(MOST as u64 + 1).read_to_end(&mut text).await?;
     let question = Question::decode(&text)?;
     drop(text);
-    // What a hook could not tell before this one told happened before.
-    spooled.take_up(steps).await;
     let answer = steps.answer(question).await.encode()?;
     stream.write_all(&answer).await?;
-    Ok(stream.shutdown().await?)
+    stream.shutdown().await?;
+    // Whoever could not tell something before this one waits no longer, and this one did not wait for them: what they
+    // say counts as of when it happened.
+    spooled.hurry();
+    Ok(())
 }
 
 /// An answer without XML.

@@ -1,12 +1,12 @@
 //! Takes up what hooks left in a folder because nobody answered them, in its order.
 
 use std::path::PathBuf;
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use porthole_hook::spool::{Found, Spool};
 use porthole_shared::clock::UnixTime;
 use porthole_shared::lifecycle::chain;
-use tokio::sync::Mutex;
+use tokio::sync::Notify;
 
 use super::Steps;
 use crate::throttle::Throttle;
@@ -16,21 +16,30 @@ use crate::throttle::Throttle;
 pub struct Spooled {
     path: PathBuf,
     spool: Spool,
-    /// One at a time: a step is taken up once.
-    turn: Mutex<()>,
+    hurry: Notify,
     complaints: Throttle,
 }
 
 impl Spooled {
     /// At a path. Where there is no such folder, no hook has left anything.
     pub fn at(path: PathBuf) -> Self {
-        Self { spool: Spool::at(&path), path, turn: Mutex::default(), complaints: Throttle::default() }
+        Self { spool: Spool::at(&path), path, hurry: Notify::new(), complaints: Throttle::default() }
     }
 
-    /// Takes up all that waits.
-    pub async fn take_up(&self, steps: &Steps) {
-        let _turn = self.turn.lock().await;
-        let Some(Found { steps: found, overflow }) = self.look().await else { return };
+    /// Something may wait.
+    pub(super) fn hurry(&self) {
+        self.hurry.notify_one();
+    }
+
+    /// Waits until something may wait.
+    pub(super) async fn awaited(&self) {
+        self.hurry.notified().await;
+    }
+
+    /// Takes up all that waits, one after the other; for one task alone.
+    pub(super) async fn take_up(&self, steps: &Steps) {
+        let now = UNIX_EPOCH + Duration::from_secs(u64::try_from(steps.now().0).unwrap_or_default());
+        let Some(Found { steps: found, overflow }) = self.look(now).await else { return };
         if found.is_empty() && !overflow {
             return;
         }
@@ -55,9 +64,9 @@ impl Spooled {
         }
     }
 
-    async fn look(&self) -> Option<Found> {
+    async fn look(&self, now: SystemTime) -> Option<Found> {
         let spool = self.spool.clone();
-        match tokio::task::spawn_blocking(move || spool.look()).await.ok()? {
+        match tokio::task::spawn_blocking(move || spool.sweep(now).and_then(|()| spool.look())).await.ok()? {
             Ok(found) => Some(found),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
             Err(error) => {

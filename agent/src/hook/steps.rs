@@ -16,7 +16,7 @@ use tokio_util::task::TaskTracker;
 use super::server::say;
 use super::{Calls, TakenPort};
 use crate::definitions::{Arrivals, Definitions};
-use crate::ports::{Held, Ports, uses};
+use crate::ports::{Held, Ports, listeners};
 use crate::store::TokenMark;
 use crate::tokens::Tokens;
 
@@ -93,6 +93,12 @@ impl Steps {
     /// Steps that nobody knows any more.
     pub(super) fn all_later(&self) {
         self.0.ports.touch_all();
+        self.0.tokens.doubt();
+    }
+
+    /// What time it is.
+    pub(super) fn now(&self) -> UnixTime {
+        self.0.clock.now()
     }
 
     fn happened(&self, operation: Operation, uuid: Option<uuid::Uuid>) {
@@ -142,14 +148,14 @@ impl Steps {
         let (TakenPort::Refuse, Some(uuid), Ok(xml)) = (self.0.taken_port, seen.uuid, std::str::from_utf8(xml)) else {
             return Verdict::Go;
         };
-        let uses = match uses(xml) {
-            Ok(uses) => uses,
+        let listeners = match listeners(xml) {
+            Ok(listeners) => listeners,
             Err(error) => {
                 tracing::warn!(%uuid, error = chain(&error), "the ports of a domain that starts cannot be told");
                 return Verdict::Go;
             }
         };
-        match self.0.ports.held_by_others(ConsoleUuid::new(uuid), &uses).await {
+        match self.0.ports.held_by_others(ConsoleUuid::new(uuid), &listeners).await {
             Ok(None) => Verdict::Go,
             Ok(Some(held)) => Verdict::Refuse { why: words(&held) },
             Err(error) => {

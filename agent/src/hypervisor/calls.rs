@@ -15,7 +15,7 @@ use virt::error::Error;
 use super::command::Command;
 use super::console::{self, OpenFailure};
 use super::definition::{Definition, DefinitionError, RedefineError};
-use super::domain::{DomainDescription, DomainState, DomainSummary, NameOrUuid, console_name};
+use super::domain::{DomainDescription, DomainState, DomainSummary, Life, NameOrUuid, console_name};
 use super::error::{CallError, DescribeError, FindError, LibvirtError, ListError, OpenConsoleError, OpenGraphicsError};
 use super::link::{Lease, Link};
 use super::{MAX_XML_BYTES, ffi};
@@ -91,15 +91,21 @@ fn describe(libvirt: &Connect, uuid: ConsoleUuid) -> Result<DomainDescription, D
         let domain = libvirt.lookup_domain_by_uuid(uuid.uuid())?;
         // No flags: of the running domain, if it runs; without secrets.
         let live_xml = domain.xml_desc(0)?;
-        Ok((summary(&domain)?, live_xml))
+        Ok((summary(&domain)?, live_xml, life(&domain)))
     };
-    let (DomainSummary { uuid, name, state }, live_xml) = read().map_err(|error| {
+    let (DomainSummary { uuid, name, state }, live_xml, life) = read().map_err(|error| {
         if is_no_domain(&error) { DescribeError::NoSuchDomain } else { call_error(libvirt, &error).into() }
     })?;
     if live_xml.len() > MAX_XML_BYTES {
         return Err(DescribeError::TooLarge { bytes: live_xml.len() });
     }
-    Ok(DomainDescription { uuid, name, state, live_xml })
+    Ok(DomainDescription { uuid, name, state, live_xml, life })
+}
+
+fn life(domain: &Domain) -> Option<Life> {
+    let number = domain.id()?;
+    let worked = domain.info().map_or(0, |info| info.cpu_time / 1_000_000);
+    Some(Life { number, worked })
 }
 
 /// With secrets: libvirt would take a definition without them for one that has none.

@@ -54,6 +54,22 @@ pub struct DomainDescription {
     /// The XML of the running domain, with the ports and paths that it really has; while it is not active, that of its
     /// definition. Without secrets.
     pub live_xml: String,
+    /// Which of its lives this is, if it has one.
+    pub life: Option<Life>,
+}
+
+/// A domain's life, from a start to the next stop, as it was at some moment.
+///
+/// libvirt's number is another one at each start, for as long as libvirtd runs. Restarted, it goes on behind the greatest
+/// of those that run: the number of one that had stopped may come again. A life that has used less processor time than
+/// one of the same number had before is another one, too. That leaves one that stopped and started, while libvirtd was
+/// restarted and this agent did not run, and that has used as much since.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Life {
+    /// libvirt's number.
+    pub number: u32,
+    /// How much processor time its emulator had used, in milliseconds; 0 if that is not known.
+    pub worked: u64,
 }
 
 /// Writes the table of states once: libvirt's number, our word, whether there is an emulator process.

@@ -127,6 +127,46 @@ async fn what_something_else_holds_is_passed_over_for_a_while() {
 }
 
 #[tokio::test]
+async fn a_domain_that_is_to_come_keeps_what_it_may_be_listening_on() {
+    let table = Table::new("2700:2710", "2710:2720").await;
+    let domain = ConsoleUuid::random();
+    let all = ["vnc-0", "serial-0", "serial-1"];
+    assert_eq!(table.give(domain, &all).await, [2710, 2700, 2701]);
+    table.learn(&[(domain, &[])]).await;
+    let arrive = async || table.ports.allocate_arriving(domain, &devices(&all)).await;
+    // What is not where this host's consoles listen is not in their way.
+    let elsewhere = TcpListener::bind("127.0.0.2:2701").unwrap();
+    let listening = [TcpListener::bind("127.0.0.1:2710").unwrap(), TcpListener::bind("0.0.0.0:2700").unwrap()];
+    for _ in 0..2 {
+        assert_eq!(arrive().await.unwrap(), [2711, 2702, 2701]);
+        let leased = [2700, 2701, 2702, 2710, 2711];
+        let rows: Vec<_> = table.rows().await.into_iter().map(|row| (row.0, row.1)).collect();
+        assert_eq!(rows, leased.map(|port| (port, "leased")));
+    }
+
+    // It was itself that listened there.
+    let uses = [("vnc-0", 2710), ("serial-0", 2700), ("serial-1", 2701)];
+    let used: Vec<_> = uses.iter().map(|(name, port)| Use { device: name.parse().unwrap(), port: *port }).collect();
+    table.ports.runs_on(domain, &used).await.unwrap();
+    let kept = [row(2700, "leased", "serial-0"), row(2701, "leased", "serial-1"), row(2710, "leased", "vnc-0")];
+    assert_eq!(table.rows().await, kept);
+    assert_eq!(table.give(domain, &all).await, [2710, 2700, 2701]);
+    table.clock.advance(7200);
+    table.learn(&[(domain, &[])]).await;
+    assert_eq!(table.rows().await, kept, "they are what it asked for");
+
+    // It was somebody else: it runs on the new ones, and the old ones are not its own.
+    assert_eq!(arrive().await.unwrap(), [2712, 2703, 2701]);
+    let uses = [("vnc-0", 2712), ("serial-0", 2703), ("serial-1", 2701)];
+    let used: Vec<_> = uses.iter().map(|(name, port)| Use { device: name.parse().unwrap(), port: *port }).collect();
+    table.ports.runs_on(domain, &used).await.unwrap();
+    table.clock.advance(1);
+    table.learn(&[(domain, &uses)]).await;
+    assert_eq!(table.rows().await.into_iter().map(|row| row.0).collect::<Vec<_>>(), [2701, 2703, 2712]);
+    drop((elsewhere, listening));
+}
+
+#[tokio::test]
 async fn a_whole_range_that_something_else_holds_is_told_so() {
     let table = Table::new("2040:2044", "2044:2045").await;
     let _holders: Vec<_> = (2040..2044).map(|port| TcpListener::bind(("0.0.0.0", port)).unwrap()).collect();

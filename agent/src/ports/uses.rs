@@ -3,6 +3,8 @@
 //! Reads `/domain/devices/{graphics,serial,console,parallel,channel}` and their `<source>`; everything else is passed
 //! over. The text is bounded and untrusted as [`walk`] says.
 
+use std::net::{IpAddr, Ipv4Addr};
+
 use quick_xml::events::BytesStart;
 
 use super::{Device, DeviceKind};
@@ -18,9 +20,29 @@ pub struct Use {
     pub port: u16,
 }
 
-/// Reads them, in the order of the XML. A port that stands there twice (the first serial port is a console, too) is
+/// A port, and where the domain listens on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Listener {
+    /// Which port, of which device.
+    pub used: Use,
+    /// On which address; `None` if that is for others to find out, because the XML has a name there.
+    pub address: Option<IpAddr>,
+}
+
+/// Where libvirt lets graphics listen that do not say.
+const GRAPHICS_LISTEN: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+/// Where QEMU lets devices of bytes listen that do not say.
+const CHARACTERS_LISTEN: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+
+/// Reads the ports, in the order of the XML. A port that stands there twice (the first serial port is a console, too) is
 /// that of the first device.
 pub fn uses(xml: &str) -> Result<Vec<Use>, XmlError> {
+    Ok(listeners(xml)?.into_iter().map(|listener| listener.used).collect())
+}
+
+/// As [`uses`], with where they are.
+pub fn listeners(xml: &str) -> Result<Vec<Listener>, XmlError> {
     let mut found = Found::default();
     walk(xml, |device, element| {
         match (device, element.name().0) {
@@ -30,12 +52,13 @@ pub fn uses(xml: &str) -> Result<Vec<Use>, XmlError> {
                     found.characters(kind, element)?;
                 }
             }
+            (Some("graphics"), "listen") => found.listen(element)?,
             (Some(device), "source") if characters(device).is_some() => found.source(element)?,
             (Some(_), _) => {}
         }
         Ok(())
     })?;
-    Ok(found.uses)
+    Ok(found.listeners)
 }
 
 /// Devices of bytes.
@@ -52,7 +75,9 @@ fn characters(name: &str) -> Option<DeviceKind> {
 /// What was found, and which device is being read.
 #[derive(Debug, Default)]
 struct Found {
-    uses: Vec<Use>,
+    listeners: Vec<Listener>,
+    /// How many of these there were before the screen that is being read, or was the last.
+    before_graphics: usize,
     /// How many devices of each sort there were.
     seen: Vec<DeviceKind>,
     /// The device of bytes that is being read, if it speaks TCP.
@@ -68,13 +93,13 @@ impl Found {
         Some(Device { kind, index })
     }
 
-    fn add(&mut self, device: Option<Device>, port: Option<String>) {
+    fn add(&mut self, device: Option<Device>, port: Option<String>, address: Option<IpAddr>) {
         // -1 and 0 stand for a port that is found at the start.
         let port = port.and_then(|port| port.parse().ok()).filter(|port| *port != 0);
         if let (Some(device), Some(port)) = (device, port)
-            && self.uses.iter().all(|used| used.port != port)
+            && self.listeners.iter().all(|listener| listener.used.port != port)
         {
-            self.uses.push(Use { device, port });
+            self.listeners.push(Listener { used: Use { device, port }, address });
         }
     }
 
@@ -85,8 +110,21 @@ impl Found {
             _ => return Ok(()),
         };
         let (first, second) = (self.next(plain), self.next(other));
-        self.add(first, attribute(element, "port")?);
-        self.add(second, attribute(element, attribute_of_other)?);
+        let address = address(attribute(element, "listen")?, GRAPHICS_LISTEN);
+        self.before_graphics = self.listeners.len();
+        self.add(first, attribute(element, "port")?, address);
+        self.add(second, attribute(element, attribute_of_other)?, address);
+        Ok(())
+    }
+
+    /// What a screen's `<listen>` says goes before its attribute.
+    fn listen(&mut self, element: &BytesStart<'_>) -> Result<(), String> {
+        if let Some(said) = attribute(element, "address")? {
+            let address = address(Some(said), GRAPHICS_LISTEN);
+            for listener in self.listeners.iter_mut().skip(self.before_graphics) {
+                listener.address = address;
+            }
+        }
         Ok(())
     }
 
@@ -100,10 +138,16 @@ impl Found {
     fn source(&mut self, element: &BytesStart<'_>) -> Result<(), String> {
         // `connect` goes to somebody else's port.
         if self.open.is_some() && attribute(element, "mode")?.as_deref() == Some("bind") {
-            self.add(self.open, attribute(element, "service")?);
+            let address = address(attribute(element, "host")?, CHARACTERS_LISTEN);
+            self.add(self.open, attribute(element, "service")?, address);
         }
         Ok(())
     }
+}
+
+/// An address as it is written, or what stands for none.
+fn address(said: Option<String>, unsaid: IpAddr) -> Option<IpAddr> {
+    said.filter(|said| !said.is_empty()).map_or(Some(unsaid), |said| said.parse().ok())
 }
 
 #[cfg(test)]
@@ -150,6 +194,24 @@ mod tests {
                 ("spice-tls-1", 20_005),
             ])
         );
+    }
+
+    #[test]
+    fn where_it_listens_is_told() {
+        let devices = "
+            <graphics type='vnc' port='1' websocket='2' listen='10.0.0.1'><listen type='address' address='10.0.0.1'/></graphics>
+            <graphics type='vnc' port='3'/><graphics type='vnc' port='4'><listen type='address'/></graphics>
+            <graphics type='spice' port='5' listen='10.0.0.1'><listen type='network' address='::' network='n'/></graphics>
+            <graphics type='spice' port='6' listen='host-1.example.org'/>
+            <serial type='tcp'><source mode='bind' host='::1' service='7'/></serial>
+            <serial type='tcp'><source mode='bind' host='localhost' service='8'/></serial>
+            <serial type='tcp'><source mode='bind' service='9'/></serial>";
+        let found = listeners(&format!("<domain><devices>{devices}</devices></domain>")).unwrap();
+        let found: Vec<_> = found.iter().map(|found| (found.used.port, found.address)).collect();
+        let at = |text: &str| Some(text.parse().unwrap());
+        let expected =
+            [at("10.0.0.1"), at("10.0.0.1"), at("127.0.0.1"), at("127.0.0.1"), at("::"), None, at("::1"), None];
+        assert_eq!(found, (1..).zip(expected.into_iter().chain([at("0.0.0.0")])).collect::<Vec<_>>());
     }
 
     #[test]

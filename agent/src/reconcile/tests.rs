@@ -1,3 +1,4 @@
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use porthole_shared::clock::ManualClock;
@@ -5,7 +6,7 @@ use tokio::sync::{broadcast, mpsc, watch};
 
 use super::*;
 use crate::fixture::START;
-use crate::hypervisor::{CallError, Command, DomainDescription, DomainEvent, DomainState, DomainSummary};
+use crate::hypervisor::{CallError, Command, DomainDescription, DomainEvent, DomainState, DomainSummary, StartCause};
 use crate::ports::Config;
 use crate::store::Store;
 
@@ -20,6 +21,10 @@ struct World {
     link: watch::Sender<LinkState>,
     shutdown: Shutdown,
     clock: ManualClock,
+    /// So many lists fail.
+    mute: Arc<AtomicUsize>,
+    /// How often it was asked about one domain.
+    asked: Arc<AtomicUsize>,
     _dir: tempfile::TempDir,
 }
 
@@ -29,7 +34,8 @@ impl World {
         let (events, _) = broadcast::channel(4);
         let (link, state) = watch::channel(LinkState::Connected { since: std::time::Instant::now() });
         let domains = Domains::default();
-        tokio::spawn(answer(received, Arc::clone(&domains)));
+        let (mute, asked) = <(Arc<AtomicUsize>, Arc<AtomicUsize>)>::default();
+        tokio::spawn(answer(received, Arc::clone(&domains), Arc::clone(&mute), Arc::clone(&asked)));
         let hypervisor = Hypervisor::from_channel(commands, events.clone(), state, Duration::from_secs(5));
         let (dir, clock) = (tempfile::tempdir().unwrap(), ManualClock::at(START));
         let store = Store::open(dir.path(), START).await.unwrap();
@@ -39,7 +45,7 @@ impl World {
             ..Config::default()
         };
         let ports = Ports::new(config, store, Arc::new(clock.clone()));
-        Self { ports, hypervisor, domains, events, link, shutdown: Shutdown::default(), clock, _dir: dir }
+        Self { ports, hypervisor, domains, events, link, shutdown: Shutdown::default(), clock, mute, asked, _dir: dir }
     }
 
     fn follow(&self) {
@@ -82,17 +88,27 @@ impl World {
     }
 }
 
-async fn answer(mut commands: mpsc::Receiver<Command>, domains: Domains) {
+async fn answer(
+    mut commands: mpsc::Receiver<Command>,
+    domains: Domains,
+    mute: Arc<AtomicUsize>,
+    asked: Arc<AtomicUsize>,
+) {
     let summary = |uuid| DomainSummary { uuid, name: ConsoleName::from(uuid), state: DomainState::Running };
     while let Some(command) = commands.recv().await {
         let domains = domains.lock().unwrap().clone();
         match command {
+            Command::Domains { reply } if mute.load(Ordering::Relaxed) > 0 => {
+                mute.fetch_sub(1, Ordering::Relaxed);
+                drop(reply.send(Err(CallError::Busy.into())));
+            }
             Command::Domains { reply } => drop(reply.send(Ok(domains.into_keys().map(summary).collect()))),
             Command::Describe { uuid, reply } => {
+                asked.fetch_add(1, Ordering::Relaxed);
                 let described = match domains.get(&uuid) {
                     Some(Some(xml)) => {
                         let DomainSummary { uuid, name, state } = summary(uuid);
-                        Ok(DomainDescription { uuid, name, state, live_xml: xml.clone() })
+                        Ok(DomainDescription { uuid, name, state, live_xml: xml.clone(), life: None })
                     }
                     Some(None) => Err(CallError::Busy.into()),
                     None => Err(DescribeError::NoSuchDomain),
@@ -154,6 +170,50 @@ async fn what_does_not_answer_keeps_what_it_has() {
     assert_eq!(world.rows().await, [(2610, "leased"), (2611, "leased")]);
     some(&world.ports, &world.hypervisor, HashSet::from([mute])).await.unwrap();
     assert_eq!(world.rows().await, [(2610, "leased"), (2611, "leased")]);
+}
+
+#[tokio::test]
+async fn what_could_not_be_compared_is_compared_again() {
+    let world = World::new().await;
+    let (listed, told) = (ConsoleUuid::random(), ConsoleUuid::random());
+    world.define(listed, "<graphics type='vnc' port='2610'/>");
+    world.mute.store(1, Ordering::Relaxed);
+    world.follow();
+    world.becomes(&[(2610, "leased")]).await;
+    assert_eq!(world.mute.load(Ordering::Relaxed), 0, "the first list failed");
+
+    world.define(told, "<graphics type='vnc' port='2611'/>");
+    let xml = world.domains.lock().unwrap().insert(told, None).flatten();
+    world.tell(told, DomainEventKind::Started(StartCause::Booted));
+    let asked = world.asked.load(Ordering::Relaxed);
+    let again = async {
+        while world.asked.load(Ordering::Relaxed) < asked + 2 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), again).await.expect("it is asked about again");
+    world.domains.lock().unwrap().insert(told, xml);
+    world.becomes(&[(2610, "leased"), (2611, "leased")]).await;
+}
+
+#[test]
+fn what_fails_is_asked_about_ever_less_often() {
+    let (mut due, domain) = (Due::default(), ConsoleUuid::random());
+    let mut waits = Vec::new();
+    for _ in 0..9 {
+        due.again(false, HashSet::from([domain]));
+        waits.extend(due.retry);
+        assert_eq!(due.take(), (false, HashSet::from([domain])));
+    }
+    assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60, 60, 60].map(Duration::from_secs));
+    // Whatever comes meanwhile is not kept waiting for it.
+    due.again(true, HashSet::new());
+    due.soon();
+    assert!(due.at.unwrap() <= Instant::now() + SETTLE);
+    due.done();
+    due.take();
+    due.again(true, HashSet::new());
+    assert_eq!(due.retry, Some(RETRY));
 }
 
 #[tokio::test]

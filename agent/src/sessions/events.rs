@@ -4,7 +4,8 @@
 //! ```text
 //!  Stopped(cause) ──► sessions end, tokens are void, both with the cause
 //!  Undefined ──► does it still run? no: the same, as `no_such_console`
-//!  Resync ──► which domains with tokens do not run? those of them are void, as `shut_off` or `no_such_console`
+//!  Resync, or somebody doubts ──► which domains with tokens do not run, or were started anew since? those of them are
+//!                                 void, as `shut_off` or `no_such_console`
 //! ```
 //!
 //! A guest's reboot is no stop. Where its control plane starts a stopped guest again, new links are asked for.
@@ -14,7 +15,7 @@ use porthole_shared::names::ConsoleUuid;
 use porthole_shared::reason::Reason;
 
 use super::Sessions;
-use crate::hypervisor::{DomainEventKind, Event, Events, FindError, Hypervisor, NameOrUuid};
+use crate::hypervisor::{DomainDescription, DomainEventKind, Event, Events, FindError, Hypervisor, NameOrUuid};
 use crate::tokens::Tokens;
 
 /// Follows the hypervisor's events until the agent stops or there are no more.
@@ -27,7 +28,15 @@ pub async fn follow(
     mut events: Events,
     shutdown: Shutdown,
 ) {
-    while let Some(Some(event)) = shutdown.hard.run_until_cancelled(events.next()).await {
+    loop {
+        let event = tokio::select! {
+            () = shutdown.hard.cancelled() => return,
+            () = tokens.doubted() => Event::Resync,
+            event = events.next() => match event {
+                Some(event) => event,
+                None => return,
+            },
+        };
         let Event::Domain(event) = event else {
             drop(tokio::spawn(void_of_stopped(tokens.clone(), hypervisor.clone())));
             continue;
@@ -62,6 +71,10 @@ async fn void_of_stopped(tokens: Tokens, hypervisor: Hypervisor) {
     for uuid in domains {
         if let Some(reason) = stopped(&hypervisor, uuid).await {
             tokens.void_domain_until(uuid, reason, until);
+        } else if let Ok(DomainDescription { life: Some(life), .. }) = hypervisor.describe(uuid).await
+            && let Err(error) = tokens.void_earlier_lives(uuid, life, Reason::ShutOff, until).await
+        {
+            tracing::warn!(%uuid, error = chain(&error), "links of an earlier life of a guest may still be good");
         }
     }
 }

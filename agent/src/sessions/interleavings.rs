@@ -59,7 +59,7 @@ fn libvirt(uuid: ConsoleUuid) -> Hypervisor {
                 })),
                 Command::Describe { reply, .. } => {
                     let live_xml = "<domain><devices><graphics type='vnc'/></devices></domain>".to_owned();
-                    drop(reply.send(Ok(DomainDescription { uuid, name: name(), state, live_xml })));
+                    drop(reply.send(Ok(DomainDescription { uuid, name: name(), state, live_xml, life: None })));
                 }
                 Command::IsMigrating { reply, .. } => drop(reply.send(Ok(false))),
                 other @ (Command::Domains { .. }

@@ -9,7 +9,7 @@ use sqlx::sqlite::{SqliteQueryResult, SqliteRow};
 
 use super::convert::{parsed, parsed_option, time, value};
 use super::{Error, Store, failed};
-use crate::ports::{Change, Choice, Device, Owner, PortRow, PortState, Taken};
+use crate::ports::{Change, Choice, Device, Owner, PortRow, PortState, Taken, Use};
 
 impl Store {
     /// All ports that are not free now, in their order.
@@ -118,30 +118,63 @@ impl Store {
         write.commit().await.map_err(failed(operation))
     }
 
-    /// Takes ports from a domain on which something else was found.
-    pub(crate) async fn forfeit_ports(
+    /// Something listens on ports of a domain that seems not to run. They are its own only for as long as it is found to
+    /// use them; where a device has such a one already, this one is somebody else's.
+    pub(crate) async fn doubt_ports(
         &self,
         domain: ConsoleUuid,
         ports: &[u16],
         now: UnixTime,
         expires: UnixTime,
     ) -> Result<(), Error> {
-        let operation = "giving up ports that are held";
+        let operation = "doubting a domain's ports";
         let mut write = self.write(operation).await?;
         for port in ports {
-            sqlx::query(
-                "UPDATE ports SET state = 'foreign', domain = NULL, device = NULL, adopted = 0, since = ?3, expires = ?4 \
-                 WHERE port = ?1 AND domain = ?2",
-            )
-            .bind(port)
-            .bind(domain.to_string())
-            .bind(now.0)
-            .bind(expires.0)
-            .execute(&mut *write)
-            .await
-            .map_err(failed(operation))?;
+            for statement in [
+                "UPDATE OR IGNORE ports SET adopted = 1, state = 'leased', since = ?3, expires = NULL \
+                 WHERE port = ?1 AND domain = ?2 AND adopted = 0",
+                "UPDATE ports SET state = 'foreign', domain = NULL, device = NULL, since = ?3, expires = ?4 \
+                 WHERE port = ?1 AND domain = ?2 AND adopted = 0",
+            ] {
+                sqlx::query(statement)
+                    .bind(port)
+                    .bind(domain.to_string())
+                    .bind(now.0)
+                    .bind(expires.0)
+                    .execute(&mut *write)
+                    .await
+                    .map_err(failed(operation))?;
+            }
         }
         write.commit().await.map_err(failed(operation))
+    }
+
+    /// A domain runs on these ports: those of them that were only found in use are what it asked for, where it has been
+    /// given another one for the same device; that one is free. How many rows changed.
+    pub(crate) async fn return_to_ports(&self, domain: ConsoleUuid, uses: &[Use], now: UnixTime) -> Result<u64, Error> {
+        let operation = "returning to a domain's ports";
+        let mut write = self.write(operation).await?;
+        let mut changed = 0;
+        for Use { device, port } in uses {
+            for statement in [
+                "DELETE FROM ports WHERE domain = ?1 AND device = ?2 AND adopted = 0 \
+                 AND EXISTS (SELECT 1 FROM ports WHERE port = ?3 AND domain = ?1 AND device = ?2 AND adopted = 1)",
+                "UPDATE ports SET adopted = 0, since = ?4 \
+                 WHERE port = ?3 AND domain = ?1 AND device = ?2 AND adopted = 1 AND changes() > 0",
+            ] {
+                let done = sqlx::query(statement)
+                    .bind(domain.to_string())
+                    .bind(device.to_string())
+                    .bind(port)
+                    .bind(now.0)
+                    .execute(&mut *write)
+                    .await
+                    .map_err(failed(operation))?;
+                changed += done.rows_affected();
+            }
+        }
+        write.commit().await.map_err(failed(operation))?;
+        Ok(changed)
     }
 
     /// Marks a domain's ports as to be freed; how many there are.

@@ -7,10 +7,10 @@ use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{Sqlite, query::Query};
 
 use super::convert::{parsed, time, value};
-use super::tokens::record;
+use super::tokens::{record, worked};
 use super::{Error, Store, TokenMark, TokenRecord, failed};
 use crate::callers::CallerName;
-use crate::hypervisor::NameOrUuid;
+use crate::hypervisor::{Life, NameOrUuid};
 use crate::sessions::Selector;
 
 /// A token in a list.
@@ -140,6 +140,39 @@ impl Store {
         .bind(uuid.to_string())
         .bind(ConsoleSource::Libvirt.as_str())
         .bind(until.0)
+        .execute(&mut *write)
+        .await
+        .map_err(failed(operation))?;
+        write.commit().await.map_err(failed(operation))?;
+        Ok(done.rows_affected())
+    }
+}
+
+impl Store {
+    /// As [`Self::void_domain`], of those that were made in an earlier life of the domain than this.
+    pub async fn void_earlier_lives(
+        &self,
+        uuid: ConsoleUuid,
+        life: Life,
+        reason: Reason,
+        until: TokenMark,
+        now: UnixTime,
+    ) -> Result<u64, Error> {
+        let operation = "voiding the tokens of a domain's earlier lives";
+        let mut write = self.write(operation).await?;
+        // A token of an earlier release does not say.
+        let done = sqlx::query(
+            "UPDATE tokens SET revoked = ?1, void_reason = ?2 \
+             WHERE uuid = ?3 AND source = ?4 AND revoked IS NULL AND number <= ?5 \
+               AND (life <> ?6 OR (?7 > 0 AND life_worked > ?7))",
+        )
+        .bind(now.0)
+        .bind(reason.code())
+        .bind(uuid.to_string())
+        .bind(ConsoleSource::Libvirt.as_str())
+        .bind(until.0)
+        .bind(life.number)
+        .bind(worked(life))
         .execute(&mut *write)
         .await
         .map_err(failed(operation))?;

@@ -9,6 +9,7 @@ use sqlx::Row as _;
 
 use super::*;
 use crate::fixture::{START, client, edge};
+use crate::hypervisor::Life;
 use crate::tokens::{Policy, Rights, judge};
 
 fn token(policy: Policy, kind: ConsoleKind) -> NewToken {
@@ -20,6 +21,7 @@ fn token(policy: Policy, kind: ConsoleKind) -> NewToken {
         hash: TokenHash(hash),
         console: ConsoleId { source: ConsoleSource::Libvirt, uuid: ConsoleUuid::random(), kind, index: 1 },
         name: "web 1".parse().unwrap(),
+        life: None,
         requestor: Some("alice".parse().unwrap()),
         minted_by: Some("token:dashboard".parse().unwrap()),
         policy,
@@ -233,6 +235,35 @@ async fn a_domains_end_voids_what_was_made_for_it_until_then() {
     for new in [&other, &external, &later] {
         assert!(store.redeem(&redeem(new, None, START.plus(7))).await.unwrap().is_ok());
     }
+}
+
+#[tokio::test]
+async fn a_domains_new_life_voids_what_was_made_in_an_earlier_one() {
+    let life = |number, worked| Some(Life { number, worked });
+    let console = token(Policy::Bound, ConsoleKind::Vnc).console;
+    let made = |life| NewToken { console, life, ..token(Policy::Bound, ConsoleKind::Vnc) };
+    let (before, unknown) = (made(life(3, 500)), made(None));
+    let (_dir, store) = with_token(&before).await;
+    store.insert_token(&unknown).await.unwrap();
+    let until = store.mark_tokens();
+    let later = made(life(9, 500));
+    store.insert_token(&later).await.unwrap();
+    let voided = async |life: Option<Life>| {
+        store.void_earlier_lives(console.uuid, life.unwrap(), Reason::ShutOff, until, START).await.unwrap()
+    };
+    // The same life: it has worked since, or nobody can tell how much.
+    assert_eq!([voided(life(3, 500)).await, voided(life(3, 900)).await, voided(life(3, 0)).await], [0, 0, 0]);
+    assert_eq!(voided(life(3, 499)).await, 1, "libvirt has given its number once more");
+    let refused = store.redeem(&redeem(&before, None, START.plus(7))).await.unwrap();
+    assert_eq!(refused, Err(Reason::ShutOff));
+
+    let another = made(life(3, 500));
+    store.insert_token(&another).await.unwrap();
+    let until = store.mark_tokens();
+    let another_life = Life { number: 4, worked: 9000 };
+    let voided = store.void_earlier_lives(console.uuid, another_life, Reason::ShutOff, until, START).await.unwrap();
+    assert_eq!(voided, 2, "of another number, whatever it has worked");
+    assert!(store.redeem(&redeem(&unknown, None, START.plus(7))).await.unwrap().is_ok(), "it does not say");
 }
 
 #[tokio::test]

@@ -15,6 +15,7 @@ use super::convert::{binding, console, count, parsed, parsed_option, time, value
 use super::{Error, Store, failed};
 use crate::audit::Subject;
 use crate::callers::CallerName;
+use crate::hypervisor::Life;
 use crate::sessions::SessionFacts;
 use crate::tokens::{Policy, Rights, TokenState, judge};
 
@@ -29,6 +30,8 @@ pub struct NewToken {
     pub console: ConsoleId,
     /// What that is called now.
     pub name: ConsoleName,
+    /// The domain's life that it is for.
+    pub life: Option<Life>,
     /// Who asked for it.
     pub requestor: Option<Requestor>,
     /// Which caller of the API had it made.
@@ -126,8 +129,8 @@ impl Store {
         let number = self.newest_token.load(Ordering::Relaxed) + 1;
         sqlx::query(
             "INSERT INTO tokens (id, hash, boot_id, source, uuid, kind, idx, name, requestor, policy, created, \
-             redeem_by, expires, read_only, force, idle, longest, number, minted_by) \
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+             redeem_by, expires, read_only, force, idle, longest, number, minted_by, life, life_worked) \
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )
         .bind(token.id.to_string())
         .bind(token.hash.0.as_slice())
@@ -148,6 +151,8 @@ impl Store {
         .bind(token.rights.longest)
         .bind(number)
         .bind(token.minted_by.as_ref().map(CallerName::to_string))
+        .bind(token.life.map(|life| life.number))
+        .bind(token.life.map(worked))
         .execute(&mut *write)
         .await
         .map_err(failed(operation))?;
@@ -285,6 +290,11 @@ impl Store {
             .map_err(failed("looking for the last expiry"))?;
         Ok(last.map(UnixTime))
     }
+}
+
+/// As the database counts it.
+pub(super) fn worked(life: Life) -> i64 {
+    i64::try_from(life.worked).unwrap_or(i64::MAX)
 }
 
 pub(super) fn record(row: &SqliteRow) -> Result<TokenRecord, Error> {

@@ -214,12 +214,13 @@ impl Tokens {
         let claims =
             Claims { node: self.0.node.clone(), kind: console.kind, jti: id, iat: now, redeem_by, exp: expires };
         let token = self.0.keys.sign(&claims)?;
-        let (name, requestor, minted_by) = (owner.name, request.requestor, request.minted_by);
+        let (name, life, requestor, minted_by) = (owner.name, owner.life, request.requestor, request.minted_by);
         let row = NewToken {
             id,
             hash: token.hash(),
             console,
             name: name.clone(),
+            life,
             requestor,
             minted_by,
             policy,

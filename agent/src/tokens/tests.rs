@@ -72,7 +72,7 @@ fn libvirt() -> Hypervisor {
                 }
                 Command::Describe { reply, .. } => {
                     let (state, live_xml) = (DomainState::Running, XML.to_owned());
-                    drop(reply.send(Ok(DomainDescription { uuid, name: name(), state, live_xml })));
+                    drop(reply.send(Ok(DomainDescription { uuid, name: name(), state, live_xml, life: None })));
                 }
                 Command::IsMigrating { reply, .. } => drop(reply.send(Ok(false))),
                 other @ (Command::Domains { .. }

@@ -60,7 +60,7 @@ impl Agent {
 }
 
 impl AgentBuilder {
-    /// Its libvirt.
+    /// Its libvirt. Where that has an address of its own, so has the agent.
     #[must_use]
     pub fn libvirt(mut self, libvirt: &PrivateLibvirt) -> Self {
         self.settings.remove("libvirt.enabled");
@@ -68,6 +68,11 @@ impl AgentBuilder {
         self.settings.set("hook.spool", text(&libvirt.hook_spool()));
         if let Some(socket) = libvirt.hook_socket() {
             self.settings.set("hook.socket", text(&socket));
+        }
+        if let (Some(address), Some(namespace)) = (libvirt.address(), libvirt.network_namespace()) {
+            let (tunnel, admin) = (self.tunnel.port(), self.admin.port());
+            let there = self.under(["nsenter".to_owned(), format!("--net={namespace}"), "--".to_owned()]);
+            return there.tunnel((address, tunnel).into()).admin((address, admin).into());
         }
         self
     }
@@ -119,8 +124,12 @@ impl AgentBuilder {
 
     /// Tell of health and metrics there, instead of on a free port.
     #[must_use]
-    pub fn admin_port(mut self, port: u16) -> Self {
-        self.admin = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    pub fn admin_port(self, port: u16) -> Self {
+        self.admin((Ipv4Addr::LOCALHOST, port).into())
+    }
+
+    fn admin(mut self, address: SocketAddr) -> Self {
+        self.admin = address;
         self.settings.set("admin.listen", self.admin.to_string());
         self
     }

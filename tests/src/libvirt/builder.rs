@@ -1,6 +1,7 @@
 //! What a private libvirtd is started with.
 
 use std::fs;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -9,6 +10,7 @@ use anyhow::{Context as _, Result, bail};
 use uuid::Uuid;
 
 use super::{Host, PrivateLibvirt, capabilities, files};
+use crate::network::Network;
 use crate::process::{Identity, Lifetime, Process, children_of};
 use crate::wait::{PATIENCE, try_eventually};
 
@@ -20,6 +22,7 @@ pub struct Builder {
     detached: bool,
     gives_away: bool,
     hooked: bool,
+    network: Option<(Network, Ipv4Addr)>,
 }
 
 impl Builder {
@@ -59,6 +62,14 @@ impl Builder {
         self
     }
 
+    /// Let it have an address of its own in a network of the test's, with a network namespace of its own. Its libvirtd
+    /// listens there for others, and an agent that is given it runs there.
+    #[must_use]
+    pub fn network(mut self, network: &Network) -> Self {
+        self.network = Some((network.clone(), network.address()));
+        self
+    }
+
     /// Starts it, and waits until it answers.
     pub async fn start(self) -> Result<PrivateLibvirt> {
         if !nix::unistd::geteuid().is_root() {
@@ -76,7 +87,8 @@ impl Builder {
         };
         let random = Uuid::new_v4();
         let hostname = self.hostname.unwrap_or_else(|| format!("host-{}", &random.simple().to_string()[..8]));
-        let sockets = files::write(&directory, random, self.gives_away)?;
+        let address = self.network.as_ref().map(|(_, address)| *address);
+        let sockets = files::write(&directory, random, self.gives_away, address)?;
         if self.hooked {
             files::write_hook(&directory, &sockets)?;
         }
@@ -88,8 +100,9 @@ impl Builder {
             (false, None) => ("attached", Stdio::piped()),
         };
         let mut command = Command::new("unshare");
-        command.args(["-m", "-u", "-p", "--fork", "--kill-child=KILL", "--propagation", "private", "bash"]);
-        command.arg(directory.join("host.sh")).arg(mode).arg(&directory).arg(hostname).current_dir("/");
+        command.args(["-m", "-u", "-p", "--fork", "--kill-child=KILL", "--propagation", "private"]);
+        command.args(address.map(|_| "-n")).arg("bash").arg(directory.join("host.sh"));
+        command.arg(mode).arg(&directory).arg(hostname).args(address.map(|_| "--listen")).current_dir("/");
         let log = directory.join("host.log");
         let outer = Process::spawn("private libvirtd", &command, &log, Lifetime::Detached, input)?;
         let input = outer.take_input();
@@ -102,6 +115,9 @@ impl Builder {
             bail!("the private libvirtd did not start: {}", outer.log());
         }
         let init = children_of(outer.pid()).first().copied().and_then(Identity::of).context("no init process")?;
+        if let Some((network, address)) = &self.network {
+            network.join(init.pid, *address).await?;
+        }
         fs::write(directory.join("host.json"), serde_json::to_string(&init)?).context("writing host.json")?;
         let libvirt = PrivateLibvirt(Arc::new(Host {
             directory,
@@ -110,6 +126,7 @@ impl Builder {
             outer: Some(outer),
             input,
             hooked: self.hooked,
+            address,
             paused: Mutex::new(false),
             temporary,
         }));

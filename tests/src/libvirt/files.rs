@@ -1,6 +1,7 @@
 //! What a private libvirtd reads: its configuration, and the script that starts it.
 
 use std::fs;
+use std::net::Ipv4Addr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -59,7 +60,7 @@ pub(super) fn write_hook(directory: &Path, sockets: &Path) -> Result<()> {
 }
 
 /// Prepares the directory; gives the one for the sockets.
-pub(super) fn write(directory: &Path, host_uuid: Uuid, gives_away: bool) -> Result<PathBuf> {
+pub(super) fn write(directory: &Path, host_uuid: Uuid, gives_away: bool, address: Option<Ipv4Addr>) -> Result<PathBuf> {
     let etc = directory.join("etc");
     for below in ["etc", "lib", "cache", "log", "run"] {
         let path = directory.join(below);
@@ -85,7 +86,8 @@ pub(super) fn write(directory: &Path, host_uuid: Uuid, gives_away: bool) -> Resu
     }
     let libvirtd = format!(
         "unix_sock_dir = \"{}\"\nunix_sock_rw_perms = \"0700\"\nauth_unix_rw = \"none\"\nauth_unix_ro = \"none\"\n\
-         host_uuid = \"{host_uuid}\"\nlog_outputs = \"3:file:{}\"\n",
+         host_uuid = \"{host_uuid}\"\nlog_outputs = \"3:file:{}\"\n\
+         listen_tls = 0\nlisten_tcp = 1\nauth_tcp = \"none\"\n",
         sockets.display(),
         directory.join("log/libvirtd.log").display(),
     );
@@ -100,7 +102,9 @@ pub(super) fn write(directory: &Path, host_uuid: Uuid, gives_away: bool) -> Resu
     // Ports that libvirt finds by itself: two libvirtds that look at the same ones find the same.
     let low = 6000 + 100 * u16::try_from(host_uuid.as_u128() % 39).unwrap_or_default();
     let displays = format!("remote_display_port_min = {low}\nremote_display_port_max = {}\n", low + 99);
-    fs::write(etc.join("qemu.conf"), format!("{qemu}{displays}")).context("writing qemu.conf")?;
+    // Where others reach it: nobody else knows its name.
+    let reached = address.map(|address| format!("migration_host = \"{address}\"\n")).unwrap_or_default();
+    fs::write(etc.join("qemu.conf"), format!("{qemu}{displays}{reached}")).context("writing qemu.conf")?;
     fs::write(directory.join("host.sh"), HOST_SCRIPT).context("writing host.sh")?;
     Ok(sockets)
 }

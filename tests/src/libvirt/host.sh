@@ -2,14 +2,14 @@
 # The first process of a private host: init of its own PID namespace, in its own mount and UTS namespaces, so that when
 # it ends the kernel ends everything that was started here: libvirtd, virtlogd and every QEMU, however they daemonised.
 #
-#   host.sh temporary|attached|detached DIRECTORY HOSTNAME
+#   host.sh temporary|attached|detached DIRECTORY HOSTNAME [OPTION OF LIBVIRTD]
 #
 # DIRECTORY (on the real file system, so that the outside can look) becomes this host's /etc/libvirt, /run,
 # /var/lib/libvirt, /var/cache/libvirt and /var/log/libvirt. An attached host ends when its standard input does, that is
 # with the process that started it, whatever way that one ends; a temporary one also takes its DIRECTORY with it; a
 # detached host lasts until it is killed.
 set -euo pipefail
-mode=$1 directory=$2 name=$3
+mode=$1 directory=$2 name=$3 option=${4:-}
 
 hostname "$name"
 mount -t proc proc /proc
@@ -39,7 +39,7 @@ mkdir -p "$directory/run/lock"
 mount --bind "$directory/run" /run
 
 timeout 60 virtlogd --daemon --pid-file "$directory/virtlogd.pid"
-timeout 60 libvirtd --daemon --pid-file "$directory/libvirtd.pid"
+timeout 60 libvirtd --daemon ${option:+"$option"} --pid-file "$directory/libvirtd.pid"
 echo ready
 
 # As init this shell also reaps what was orphaned, whenever a child ends.

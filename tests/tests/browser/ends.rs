@@ -3,6 +3,9 @@
 use std::time::Duration;
 
 use porthole_shared::reason::Reason;
+use porthole_tests::browser::Browser;
+use porthole_tests::libvirt::{Migration, PrivateLibvirt};
+use porthole_tests::stack::Stack;
 use porthole_tests::wait::throughout;
 
 use crate::support::{Seat, says};
@@ -48,6 +51,24 @@ async fn a_guest_that_stops_ends_the_session_and_its_link() {
         seat.works('a').await;
     }
     browser.assert_quiet(&[]).await;
+}
+
+#[tokio::test]
+async fn a_guest_that_moves_ends_the_session_and_its_link() {
+    let (here, there) = tokio::join!(PrivateLibvirt::start(), PrivateLibvirt::start());
+    // Both hosts have the same files, and so the same socket for a serial port.
+    let guest = here.guest("moves").serials([]).start().await;
+    let stack = Stack::builder().libvirt(&here).pages().start().await;
+    let browser = Browser::builder(&stack.edge).start().await;
+    let seat = Seat { browser, stack, guest };
+    seat.connect().await;
+    let migration = Migration::begin(&here, seat.guest.uuid(), &there, &["--p2p", "--persistent"]).await;
+    migration.begun.await.expect("it has begun");
+    migration.go.send(()).expect("it goes on");
+    ended(&seat, Reason::Migrated).await;
+    migration.command.await.expect("virsh ends").expect("it has moved");
+    assert_eq!(seat.browser.notice().await.unwrap().actions, ["close"], "its link is void");
+    seat.browser.assert_quiet(&[]).await;
 }
 
 #[tokio::test]

@@ -8,8 +8,12 @@ use porthole_tests::libvirt::PrivateLibvirt;
 use porthole_tests::ports::free_port;
 use porthole_tests::stack::Stack;
 use porthole_tests::wait::{PATIENCE, eventually};
+use uuid::Uuid;
 
 use crate::support::{LONGEST, hook, hooked, told, void_reason};
+
+/// So many steps have room in the spool.
+const MOST_WAITING: usize = 10_000;
 
 /// How many steps wait for the agent.
 fn waiting(libvirt: &PrivateLibvirt) -> usize {
@@ -64,6 +68,49 @@ async fn an_agent_that_hangs_keeps_no_guest_from_living() {
     assert!(stack.agent.process().signal(Signal::SIGCONT));
     guest.boot().await.expect("it starts");
     eventually(PATIENCE, "the steps to be taken up", async || waiting(&libvirt) == 0).await;
+}
+
+#[tokio::test]
+async fn a_full_spool_holds_up_no_answer() {
+    let (libvirt, stack) = hooked().await;
+    let guest = libvirt.guest("quick").start().await;
+    let xml = guest.live_xml().await.unwrap();
+    let spool = libvirt.hook_spool();
+    for number in 0..MOST_WAITING {
+        let step = serde_json::json!({
+            "step": {"name": "gone", "operation": "stopped", "sub_operation": "end", "extra": "-"},
+            "uuid": Uuid::new_v4(),
+        });
+        std::fs::write(spool.join(format!("{number:020}-1.step")), step.to_string()).expect("the spool");
+    }
+    let config = libvirt.hook_config().to_string_lossy().into_owned();
+    for operation in ["prepare", "started", "stopped"] {
+        let (output, took) = hook(&config, &[guest.name(), operation, "begin", "-"], xml.as_bytes()).await;
+        assert!(output.status.success() && output.stderr.is_empty(), "{operation}: {output:?}");
+        assert!(took < LONGEST / 2, "{operation}: {took:?}");
+    }
+    eventually(PATIENCE, "the steps to be taken up", async || waiting(&libvirt) == 0).await;
+    drop(stack);
+}
+
+#[tokio::test]
+async fn what_found_no_room_in_the_spool_is_found_out_from_libvirt() {
+    let (libvirt, mut stack) = hooked().await;
+    let (stays, again) = (libvirt.guest("stays").start().await, libvirt.guest("again").start().await);
+    let links = [stack.mint(stays.name()).await, stack.mint(again.name()).await];
+    stack.agent.crash();
+    for number in 0..MOST_WAITING {
+        std::fs::write(libvirt.hook_spool().join(format!("{number:020}-1.step")), "").expect("the spool");
+    }
+    again.destroy().await;
+    again.boot().await.expect("it starts without an agent");
+    assert_eq!(waiting(&libvirt), MOST_WAITING + 1, "the mark that there were more");
+
+    stack.agent.start_again().await;
+    eventually(PATIENCE, "the link to be void", async || void_reason(&stack.agent, &links[1].id).await == "shut_off")
+        .await;
+    eventually(PATIENCE, "the steps to be taken up", async || waiting(&libvirt) == 0).await;
+    assert_eq!(void_reason(&stack.agent, &links[0].id).await, "");
 }
 
 #[tokio::test]

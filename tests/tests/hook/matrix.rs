@@ -3,164 +3,94 @@
 
 use nix::sys::signal::Signal;
 use porthole_tests::agent::Mint;
-use porthole_tests::agent::Minted;
-use porthole_tests::libvirt::PrivateLibvirt;
-use porthole_tests::process::Identity;
-use porthole_tests::stack::Stack;
 use porthole_tests::wait::{PATIENCE, eventually};
-use uuid::Uuid;
 
-use crate::support::{SERIAL, define, ports_of, some_ports, void_reason, with_consoles};
+use crate::world::{Agent, Expected, World};
 
-/// One host, and how its agent hears of what happens.
-struct World {
-    host: PrivateLibvirt,
-    stack: Stack,
-    /// The agent does not run while things happen.
-    away: bool,
-    uuid: Uuid,
-    ports: Vec<u16>,
-}
+/// As it was.
+const THERE: Expected = Expected { void: false, ports: true };
 
-impl World {
-    async fn new(hooked: bool, away: bool) -> Self {
-        let host = if hooked { PrivateLibvirt::builder().hooked() } else { PrivateLibvirt::builder() };
-        let host = host.start().await.expect("a private libvirtd");
-        let (of, low) = (host.clone(), some_ports());
-        let stack = Stack::builder().libvirt(&host).agent(move |agent| with_consoles(agent, &of, low)).start().await;
-        let uuid = Uuid::new_v4();
-        define(&stack.agent, &host, uuid, "tcp").await;
-        let ports = ports_of(&stack.agent, uuid).await;
-        assert_eq!(ports.len(), 1 + SERIAL);
-        Self { host, stack, away, uuid, ports }
-    }
+/// It does not run any more, or is another run; ports go with the definition.
+const STOPPED: Expected = Expected { void: true, ports: true };
 
-    async fn virsh(&self, command: &str, more: &[&str]) {
-        let uuid = self.uuid.to_string();
-        let arguments = [&[command, &uuid], more].concat();
-        self.host.virsh(&arguments).await.unwrap_or_else(|error| panic!("{error:#}"));
-    }
+/// It is not here any more.
+const GONE: Expected = Expected { void: true, ports: false };
 
-    /// A link for the guest, once the agent knows that it runs; and a session, if the agent is there to keep it.
-    async fn link(&self) -> Minted {
-        let mut made = None;
-        eventually(PATIENCE, "a link to be made", async || {
-            made = self.stack.agent.try_mint(Mint::of(self.uuid)).await.ok();
-            made.is_some()
-        })
-        .await;
-        made.expect("a link")
-    }
-
-    /// Something happens, while the agent is there or is not. Then the link from before is good or void, sessions are
-    /// there or not, and the ports are the guest's or free.
-    async fn happens(&mut self, what: &str, step: impl AsyncFnOnce(&Self), expected: Expected) {
-        let link = self.link().await;
-        let viewer = self.stack.view(Mint::of(self.uuid)).await;
-        if self.away {
-            self.stack.agent.crash();
-        }
-        step(self).await;
-        if self.away {
-            self.stack.agent.start_again().await;
-        }
-        let (agent, live) = (&self.stack.agent, usize::from(!expected.void && !self.away));
-        eventually(PATIENCE, format!("{what}: the link"), async || {
-            void_reason(agent, &link.id).await.is_empty() != expected.void
-        })
-        .await;
-        eventually(PATIENCE, format!("{what}: sessions"), async || agent.sessions().await.len() == live).await;
-        let ports: &[u16] = if expected.ports { &self.ports } else { &[] };
-        eventually(PATIENCE, format!("{what}: ports"), async || ports_of(agent, self.uuid).await == ports).await;
-        drop(viewer);
-        eventually(PATIENCE, format!("{what}: no session is left"), async || agent.sessions().await.is_empty()).await;
-    }
-
-    async fn emulator(&self) -> Identity {
-        let name = self.host.virsh(&["domname", &self.uuid.to_string()]).await.expect("a name");
-        let file = self.host.directory().join(format!("run/libvirt/qemu/{}.pid", name.trim()));
-        let pid = std::fs::read_to_string(file).expect("it runs").trim().parse().expect("a pid");
-        self.host.outer_pid(pid).and_then(Identity::of).expect("it runs")
-    }
-
-    async fn all(mut self) {
-        let gone_but_defined = Expected { void: true, ports: true };
-        let there = Expected { void: false, ports: true };
-        let file = self.host.directory().join("saved").to_string_lossy().into_owned();
-
-        self.virsh("start", &[]).await;
-        self.happens("reset", async |world| world.virsh("reset", &[]).await, there).await;
-        // By SIGKILL: libvirtd may take long to end when a guest has just been started.
-        let restart = async |world: &Self| {
-            world.host.kill_daemon().await;
-            world.host.start_daemon().await;
+async fn all(mut world: World) {
+    let file = world.host.directory().join("saved").to_string_lossy().into_owned();
+    world.comes("start", async |world| world.virsh("start", &[]).await).await;
+    world.happens("reset", async |world| world.virsh("reset", &[]).await, THERE).await;
+    // By SIGKILL: libvirtd may take long to end when a guest has just been started.
+    let restart = async |world: &mut World| {
+        world.host.kill_daemon().await;
+        world.host.start_daemon().await;
+    };
+    world.happens("libvirtd restarts", restart, THERE).await;
+    // Who is away restarts each time, and who is cut off does not get ready.
+    if world.agent == Agent::Listens {
+        let restart = async |world: &mut World| {
+            world.stack.agent.stop().await;
+            world.stack.agent.start_again().await;
         };
-        self.happens("libvirtd restarts", restart, there).await;
-        self.happens("destroy", async |world| world.virsh("destroy", &[]).await, gone_but_defined).await;
-        self.virsh("domrename", &["renamed"]).await;
-        self.virsh("start", &[]).await;
-        self.happens(
-            "the emulator is killed",
-            async |world| {
-                world.emulator().await.signal(Signal::SIGKILL);
-                let off =
-                    async || world.host.virsh(&["domstate", "renamed"]).await.is_ok_and(|state| state == "shut off");
-                eventually(PATIENCE, "libvirt to notice", off).await;
-            },
-            gone_but_defined,
-        )
-        .await;
-        self.virsh("start", &[]).await;
-        self.happens("save", async |world| world.virsh("save", &[&file]).await, gone_but_defined).await;
-        self.host.virsh(&["restore", &file]).await.expect("it is restored");
-        self.happens(
-            "stop and start",
-            async |world| {
-                world.virsh("destroy", &[]).await;
-                world.virsh("start", &[]).await;
-            },
-            Expected { void: !self.misses_restarts(), ports: true },
-        )
-        .await;
-        self.happens(
-            "undefine and destroy",
-            async |world| {
-                world.virsh("undefine", &[]).await;
-                world.virsh("destroy", &[]).await;
-            },
-            Expected { void: true, ports: false },
-        )
-        .await;
+        world.happens("the agent restarts", restart, THERE).await;
     }
-
-    /// A guest that stopped and started while nobody looked looks like one that ran on.
-    fn misses_restarts(&self) -> bool {
-        self.away && self.host.hook_socket().is_none()
-    }
+    world.happens("stop", async |world| world.virsh("destroy", &[]).await, STOPPED).await;
+    world.happens_off("rename", async |world| world.virsh("domrename", &["renamed"]).await).await;
+    world.comes("start after that", async |world| world.virsh("start", &[]).await).await;
+    world.stack.mint(Mint::of("renamed")).await;
+    world.happens("crash", crash, STOPPED).await;
+    world.comes("start again", async |world| world.virsh("start", &[]).await).await;
+    world.happens("save", async |world| world.virsh("save", &[&file]).await, STOPPED).await;
+    let restore = async |world: &mut World| drop(world.host.virsh(&["restore", &file]).await.expect("it is restored"));
+    world.comes("restore", restore).await;
+    let stop_and_start = async |world: &mut World| {
+        world.virsh("destroy", &[]).await;
+        world.virsh("start", &[]).await;
+    };
+    world.happens("stop and start", stop_and_start, STOPPED).await;
+    let options = ["--live", "--persistent", "--undefinesource"];
+    let leave = async |world: &mut World| {
+        let to = world.elsewhere.uri_for_hosts();
+        world.virsh("migrate", &[&options[..], &[&to]].concat()).await;
+    };
+    world.happens("migration to elsewhere", leave, GONE).await;
+    let come_back = async |world: &mut World| {
+        let (uuid, to) = (world.uuid.to_string(), world.host.uri_for_hosts());
+        let migrate = [&["migrate", &uuid, &to], &options[..]].concat();
+        world.elsewhere.virsh(&migrate).await.expect("it comes back");
+    };
+    world.comes("migration from elsewhere", come_back).await;
+    world.happens("undefine", async |world| world.virsh("undefine", &[]).await, THERE).await;
+    world.happens("stop after that", async |world| world.virsh("destroy", &[]).await, GONE).await;
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Expected {
-    void: bool,
-    ports: bool,
+async fn crash(world: &mut World) {
+    world.host.emulator(world.uuid).await.signal(Signal::SIGKILL);
+    let off = async || world.host.virsh(&["domstate", "renamed"]).await.is_ok_and(|state| state == "shut off");
+    eventually(PATIENCE, "libvirt to notice", off).await;
 }
 
 #[tokio::test]
 async fn by_hook_and_events() {
-    World::new(true, false).await.all().await;
+    all(World::new(true, Agent::Listens).await).await;
 }
 
 #[tokio::test]
 async fn by_events_alone() {
-    World::new(false, false).await.all().await;
+    all(World::new(false, Agent::Listens).await).await;
+}
+
+#[tokio::test]
+async fn by_the_hook_alone() {
+    all(World::new(true, Agent::IsCutOff).await).await;
 }
 
 #[tokio::test]
 async fn by_what_the_hook_left_behind() {
-    World::new(true, true).await.all().await;
+    all(World::new(true, Agent::IsAway).await).await;
 }
 
 #[tokio::test]
 async fn by_looking_afterwards() {
-    World::new(false, true).await.all().await;
+    all(World::new(false, Agent::IsAway).await).await;
 }

@@ -77,3 +77,23 @@ async fn a_taken_port_is_named_before_qemu_stumbles_over_it() {
     next.boot().await.expect("it is free");
     assert!(told(&stack.agent, "prepare").await >= 4);
 }
+
+#[tokio::test]
+async fn a_port_that_is_taken_on_another_address_keeps_no_guest_from_starting() {
+    let (libvirt, stack) = hooked().await;
+    let port = free_port();
+    let elsewhere = [TcpListener::bind(("127.0.0.2", port)), TcpListener::bind(("::1", port))];
+    let guest = managed(&libvirt, "beside", port).await;
+    guest.boot().await.expect("it listens on 127.0.0.1");
+    assert_eq!(told(&stack.agent, "prepare").await, 1);
+    guest.destroy().await;
+    drop(elsewhere);
+
+    for address in ["127.0.0.1", "0.0.0.0"] {
+        let taken = TcpListener::bind((address, port)).expect("it is free");
+        let refused = format!("{:#}", guest.boot().await.expect_err("its port is taken"));
+        assert!(refused.contains(&format!("porthole: port {port}")), "{address}: {refused}");
+        drop(taken);
+    }
+    guest.boot().await.expect("it is free");
+}

@@ -71,11 +71,6 @@ pub(crate) async fn porthole(agent: &Agent, arguments: &[&str]) -> (i32, Value, 
 /// How many serial ports a guest of these tests has.
 pub(crate) const SERIAL: usize = 2;
 
-/// The first of some ports that tests beside this one hardly have.
-pub(crate) fn some_ports() -> u16 {
-    10_000 + 50 * u16::try_from(Uuid::new_v4().as_u128() % 100).expect("it is small")
-}
-
 /// Settings for consoles of Porthole's on this host.
 pub(crate) fn with_consoles(agent: AgentBuilder, host: &PrivateLibvirt, low: u16) -> AgentBuilder {
     let text = |path: &Path| path.to_string_lossy().into_owned();
@@ -97,10 +92,18 @@ pub(crate) async fn define(agent: &Agent, host: &PrivateLibvirt, uuid: Uuid, tra
 
 /// The ports that an agent's table has for a guest.
 pub(crate) async fn ports_of(agent: &Agent, uuid: Uuid) -> Vec<u16> {
+    port_rows(agent, uuid).await.into_iter().map(|(port, _)| port).collect()
+}
+
+/// Those ports, and in which state each is.
+pub(crate) async fn port_rows(agent: &Agent, uuid: Uuid) -> Vec<(u16, String)> {
     let (_, answer) = agent.api(Method::GET, "/v1/ports?limit=500", None).await.expect("an answer");
     let own = |port: &&Value| port["owner"]["domain"] == uuid.to_string();
-    let number = |port: &Value| port["port"].as_u64().and_then(|port| u16::try_from(port).ok()).expect("a port");
-    answer["ports"].as_array().expect("a list").iter().filter(own).map(number).collect()
+    let row = |row: &Value| {
+        let port = row["port"].as_u64().and_then(|port| u16::try_from(port).ok()).expect("a port");
+        (port, row["state"].as_str().expect("a state").to_owned())
+    };
+    answer["ports"].as_array().expect("a list").iter().filter(own).map(row).collect()
 }
 
 /// Why a link is worth nothing; empty if it is.

@@ -2,6 +2,8 @@
 //!
 //! The stream between the two emulators goes through the test, which holds it as long as it likes.
 
+use std::time::{Duration, Instant};
+
 use porthole_tests::agent::Agent;
 use porthole_tests::edge::Node;
 use porthole_tests::libvirt::{Migration, PrivateLibvirt};
@@ -10,6 +12,9 @@ use porthole_tests::wait::{PATIENCE, eventually};
 use porthole_tests::ws::Answer;
 
 use crate::support::{closed, ended, handshake, row, secret, write_nodes};
+
+/// Nobody who waits for an answer waits longer, whatever holds libvirt up.
+const DEADLINE: Duration = Duration::from_secs(5);
 
 #[tokio::test]
 async fn a_moving_guest_is_not_opened_and_its_sessions_end_with_it() {
@@ -25,7 +30,9 @@ async fn a_moving_guest_is_not_opened_and_its_sessions_end_with_it() {
     let migration = Migration::begin(&a, guest.uuid(), &b, &["--p2p", "--persistent"]).await;
     migration.begun.await.unwrap();
     let migrating = (409, "migrating".to_owned());
+    let asked = Instant::now();
     assert_eq!(stack.upgrade(&unused).send().await.unwrap().refusal(), migrating);
+    assert!(asked.elapsed() < DEADLINE, "{:?}", asked.elapsed());
     assert_eq!(viewer.full_frame().await.unwrap(), before, "the live session goes on");
     guest.virsh("domjobabort", &[]).await.unwrap();
     drop(migration.go);
@@ -92,8 +99,10 @@ async fn no_links_are_made_for_a_moving_guest() {
     migration.begun.await.unwrap();
     let migrating = (409, "migrating".to_owned());
     for agent in [&stack.agent, &there] {
+        let asked = Instant::now();
         let refused = agent.try_mint(&guest).await.map(|link| link.id).expect_err(agent.name());
         assert_eq!((refused.status, refused.code), migrating, "on {}", agent.name());
+        assert!(asked.elapsed() < DEADLINE, "on {}: {:?}", agent.name(), asked.elapsed());
     }
     migration.go.send(()).unwrap();
     migration.command.await.unwrap().unwrap();

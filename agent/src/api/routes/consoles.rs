@@ -71,7 +71,7 @@ struct KindView {
 
 impl From<Owner> for ConsoleView {
     fn from(owner: Owner) -> Self {
-        let Owner { source, uuid, name, state, kinds, closed } = owner;
+        let Owner { source, uuid, name, state, life: _, kinds, closed } = owner;
         let kinds = kinds.into_iter().map(|Kind { kind, index }| KindView { kind, index }).collect();
         let closed = closed.into_iter().map(|Closed { device, kind, why }| {
             let (kind, index) = kind.map(|Kind { kind, index }| (kind, index)).unzip();

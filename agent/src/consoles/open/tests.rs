@@ -37,7 +37,7 @@ fn hypervisor(
                 Command::Describe { uuid, reply } => {
                     let name = "guest".parse().unwrap();
                     let state = DomainState::Running;
-                    drop(reply.send(Ok(DomainDescription { uuid, name, state, live_xml: xml.to_owned() })));
+                    drop(reply.send(Ok(DomainDescription { uuid, name, state, live_xml: xml.to_owned(), life: None })));
                 }
                 Command::OpenGraphics { index, reply, .. } => drop(reply.send(open(index))),
                 other @ (Command::Domains { .. }
