@@ -2,7 +2,7 @@
 //! tables that the parsers use.
 
 use porthole_shared::names::{ConsoleKind, ConsoleSource};
-use utoipa::openapi::schema::{Array, ArrayBuilder, OneOfBuilder, Schema, SchemaType};
+use utoipa::openapi::schema::{AdditionalProperties, Array, ArrayBuilder, OneOfBuilder, Schema, SchemaType};
 use utoipa::openapi::{KnownFormat, Object, ObjectBuilder, SchemaFormat, Type};
 
 use crate::audit::Kind;
@@ -96,6 +96,19 @@ pub(super) fn share() -> Object {
 /// What is spoken on a serial port's TCP port.
 pub(super) fn serial_protocol() -> Object {
     words(SerialProtocol::ALL.iter().map(|protocol| protocol.as_str()))
+}
+
+/// How many serial ports, or what that follows from.
+pub(super) fn serial_ports() -> Schema {
+    let number = |most| ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0)).maximum(most).build();
+    let mut said = number(Some(255));
+    said.schema_type = SchemaType::from_iter([Type::Integer, Type::Null]);
+    let by_nova = ObjectBuilder::new()
+        .property("flavor", said.clone())
+        .property("image", said)
+        .additional_properties(Some(AdditionalProperties::FreeForm(false)))
+        .build();
+    Schema::OneOf(OneOfBuilder::new().item(number(Some(4))).item(by_nova).build())
 }
 
 /// A keymap, or nothing said.

@@ -58,7 +58,9 @@ struct VncView {
 #[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "as above")]
 struct SerialView {
-    #[schema(maximum = 4)]
+    /// How many; or what an OpenStack flavor (`hw:serial_port_count`) and image (`hw_serial_port_count`) say, of which the
+    /// number is made as Nova makes it. It is shown as a number.
+    #[schema(schema_with = schema::serial_ports)]
     ports: u8,
     /// On TCP; `raw` is the default.
     #[serde(default)]
