@@ -66,7 +66,9 @@ impl Ailment {
                  and API tokens are to be made anew, and the ports of libvirt's domains are found again"
             }
             Self::Failing => {
-                "the disk of [node] state_dir cannot be read or written: the kernel's log says why (`journalctl -k`)"
+                "the disk of [node] state_dir cannot be read or written: the kernel's log says why (`journalctl -k`), and \
+                 `findmnt -T` says whether it is read-only now, as Linux makes a file system that has errors; repair it, \
+                 then start the agent again"
             }
         }
     }
