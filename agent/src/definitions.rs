@@ -37,8 +37,8 @@ use uuid::Uuid;
 pub use self::arrival::Settled;
 pub use self::arrivals::{Arrivals, follow};
 pub use self::error::{ApplyError, RenderError};
-use crate::hypervisor::{CallError, Definition, DomainState, Hypervisor, NameOrUuid, RedefineError};
-use crate::ports::{Device, DeviceKind, Ports};
+use crate::hypervisor::{Definition, DomainState, Hypervisor, NameOrUuid, RedefineError};
+use crate::ports::{AllocateError, Device, DeviceKind, Ports};
 
 /// How often a change is made up anew because somebody else has changed the definition meanwhile.
 const TRIES: usize = 3;
@@ -129,24 +129,18 @@ impl Definitions {
             let definition = self.find(wanted).await?;
             let uuid = definition.uuid;
             let before = read(definition.defined.expose().as_bytes())?.spec;
-            let given = self.allocate(uuid, spec).await?;
-            let fresh = fresh(uuid.uuid())?;
+            let at = self.allocate(uuid, spec).await?;
+            let fresh = fresh(uuid.uuid(), given)?;
             let xml = definition.defined.expose().as_bytes();
-            let merged = Secret::new(merge(xml, spec, host, self.allocation(spec, &given).as_ref(), &fresh)?);
+            let merged = Secret::new(merge(xml, spec, host, self.allocation(spec, &at).as_ref(), &fresh)?);
             let changed = merged != definition.defined;
             if changed && let Err(error) = hypervisor.redefine(uuid, definition.defined.clone(), merged.clone()).await {
+                if !error.may_be_done_yet() {
+                    ports.keep_only(uuid, &before.as_ref().map_or_else(Vec::new, devices)).await?;
+                }
                 match error {
-                    RedefineError::Changed => {
-                        ports.keep_only(uuid, &before.as_ref().map_or_else(Vec::new, devices)).await?;
-                        continue;
-                    }
-                    // libvirt has said no: it has what it had.
-                    RedefineError::Read(_) | RedefineError::Call(CallError::Libvirt(_)) => {
-                        ports.keep_only(uuid, &before.as_ref().map_or_else(Vec::new, devices)).await?;
-                        return Err(error.into());
-                    }
-                    // It may have the new ones yet: both are kept for it.
-                    RedefineError::Call(_) => return Err(error.into()),
+                    RedefineError::Changed => continue,
+                    RedefineError::Read(_) | RedefineError::Call(_) => return Err(error.into()),
                 }
             }
             ports.keep_only(uuid, &devices(spec)).await?;
@@ -212,16 +206,24 @@ impl Definitions {
     }
 
     /// Ports for all that listens.
-    async fn allocate(
+    async fn allocate(&self, domain: ConsoleUuid, spec: &ConsoleSpec) -> Result<Vec<DevicePort>, AllocateError> {
+        self.ports_for(domain, spec, Occasion::Definition).await
+    }
+
+    async fn ports_for(
         &self,
         domain: ConsoleUuid,
         spec: &ConsoleSpec,
-    ) -> Result<Vec<DevicePort>, crate::ports::AllocateError> {
+        occasion: Occasion,
+    ) -> Result<Vec<DevicePort>, AllocateError> {
         let devices = devices(spec);
         if devices.is_empty() {
             return Ok(Vec::new());
         }
-        let ports = self.0.ports.allocate(domain, &devices).await?;
+        let ports = match occasion {
+            Occasion::Definition => self.0.ports.allocate(domain, &devices).await?,
+            Occasion::Arrival => self.0.ports.allocate_arriving(domain, &devices).await?,
+        };
         Ok(devices.into_iter().zip(ports).map(|(device, port)| DevicePort { device, port }).collect())
     }
 
@@ -246,6 +248,15 @@ impl Definitions {
         });
         Ok(own.collect())
     }
+}
+
+/// What ports are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Occasion {
+    /// For what a domain will be at its next start.
+    Definition,
+    /// For a domain that comes, and runs in a moment.
+    Arrival,
 }
 
 /// What of a specification listens on ports, the screen first.

@@ -4,8 +4,9 @@ use std::collections::HashSet;
 
 use porthole_shared::clock::UnixTime;
 use porthole_shared::names::ConsoleUuid;
-use sqlx::Row as _;
-use sqlx::sqlite::{SqliteQueryResult, SqliteRow};
+use sqlx::query::Query;
+use sqlx::sqlite::{SqliteArguments, SqliteQueryResult, SqliteRow};
+use sqlx::{Row as _, Sqlite};
 
 use super::convert::{parsed, parsed_option, time, value};
 use super::{Error, Store, failed};
@@ -101,9 +102,7 @@ impl Store {
         now: UnixTime,
         expires: UnixTime,
     ) -> Result<(), Error> {
-        let operation = "noting that ports are held";
-        let mut write = self.write(operation).await?;
-        for port in ports {
+        self.each_port("noting that ports are held", ports, |port| {
             sqlx::query(
                 "INSERT INTO ports (port, state, adopted, since, expires) VALUES (?1, 'foreign', 0, ?2, ?3) \
                  ON CONFLICT (port) DO UPDATE SET since = ?2, expires = ?3 WHERE state = 'foreign'",
@@ -111,11 +110,8 @@ impl Store {
             .bind(port)
             .bind(now.0)
             .bind(expires.0)
-            .execute(&mut *write)
-            .await
-            .map_err(failed(operation))?;
-        }
-        write.commit().await.map_err(failed(operation))
+        })
+        .await
     }
 
     /// Takes ports from a domain on which something else was found.
@@ -126,9 +122,7 @@ impl Store {
         now: UnixTime,
         expires: UnixTime,
     ) -> Result<(), Error> {
-        let operation = "giving up ports that are held";
-        let mut write = self.write(operation).await?;
-        for port in ports {
+        self.each_port("giving up ports that are held", ports, |port| {
             sqlx::query(
                 "UPDATE ports SET state = 'foreign', domain = NULL, device = NULL, adopted = 0, since = ?3, expires = ?4 \
                  WHERE port = ?1 AND domain = ?2",
@@ -137,9 +131,20 @@ impl Store {
             .bind(domain.to_string())
             .bind(now.0)
             .bind(expires.0)
-            .execute(&mut *write)
-            .await
-            .map_err(failed(operation))?;
+        })
+        .await
+    }
+
+    /// Does the same to each of these ports, or nothing to any.
+    async fn each_port(
+        &self,
+        operation: &'static str,
+        ports: &[u16],
+        statement: impl Fn(u16) -> Query<'static, Sqlite, SqliteArguments>,
+    ) -> Result<(), Error> {
+        let mut write = self.write(operation).await?;
+        for port in ports {
+            statement(*port).execute(&mut *write).await.map_err(failed(operation))?;
         }
         write.commit().await.map_err(failed(operation))
     }
