@@ -27,7 +27,7 @@ use std::sync::Arc;
 use aws_lc_rs::rand::SystemRandom;
 use porthole_domain::spec::Transport;
 use porthole_domain::{
-    Allocation, ConsoleSpec, Difference, Fragments, Fresh, Host, VncPassword, merge, read, remove, render,
+    Allocation, ConsoleSpec, Difference, Fragments, Fresh, Host, Passwords, VncPassword, merge, read, remove, render,
     until_restart,
 };
 use porthole_shared::names::{ConsoleName, ConsoleUuid};
@@ -99,7 +99,7 @@ pub struct Changed {
 pub struct Merged {
     /// The domain's UUID; a new one if it had none.
     pub uuid: Uuid,
-    /// The XML, with a password in it where a screen is on a port.
+    /// The XML, with the screen's password in it, if it has one.
     pub xml: Secret<String>,
     /// The ports in it, which are kept for the domain.
     pub ports: Vec<DevicePort>,
@@ -118,8 +118,13 @@ impl Definitions {
         shown(&definition, &definition.defined, &ports)
     }
 
-    /// Gives a domain consoles, from its next start on.
-    pub async fn apply(&self, wanted: &NameOrUuid, spec: &ConsoleSpec) -> Result<Changed, ApplyError> {
+    /// Gives a domain consoles, from its next start on. `given` is the screen's password where somebody gives it.
+    pub async fn apply(
+        &self,
+        wanted: &NameOrUuid,
+        spec: &ConsoleSpec,
+        given: Option<&VncPassword>,
+    ) -> Result<Changed, ApplyError> {
         let Shared { hypervisor, ports, host, turn } = &*self.0;
         if let Some(serial) = spec.serial.as_ref().filter(|serial| !host.keeps(&serial.log)) {
             return Err(ApplyError::LogElsewhere { log: serial.log.to_string(), folder: host.logs.to_string() });
@@ -147,7 +152,7 @@ impl Definitions {
             if changed {
                 tracing::info!(domain = %definition.name, %uuid, transport = %spec.transport, "consoles applied");
             }
-            return Ok(Changed { changed, now: shown(&definition, &merged, &given)? });
+            return Ok(Changed { changed, now: shown(&definition, &merged, &at)? });
         }
         Err(RedefineError::Changed.into())
     }
@@ -179,21 +184,27 @@ impl Definitions {
         &self,
         domain: ConsoleUuid,
         spec: &ConsoleSpec,
+        given: Option<&VncPassword>,
     ) -> Result<(Fragments, Vec<DevicePort>), RenderError> {
-        let given = self.allocate(domain, spec).await?;
-        let password = fresh(domain.uuid())?.password;
-        let fragments = render(spec, domain.uuid(), &self.0.host, self.allocation(spec, &given).as_ref(), &password)?;
-        Ok((fragments, given))
+        let ports = self.allocate(domain, spec).await?;
+        let passwords = fresh(domain.uuid(), given)?.passwords;
+        let fragments = render(spec, domain.uuid(), &self.0.host, self.allocation(spec, &ports).as_ref(), &passwords)?;
+        Ok((fragments, ports))
     }
 
     /// A domain's XML with consoles, for whoever defines it; ports are kept for it.
-    pub async fn merge(&self, xml: &str, spec: &ConsoleSpec) -> Result<Merged, RenderError> {
+    pub async fn merge(
+        &self,
+        xml: &str,
+        spec: &ConsoleSpec,
+        given: Option<&VncPassword>,
+    ) -> Result<Merged, RenderError> {
         // Nothing is asked for on behalf of XML that is no good.
         let known = read(xml.as_bytes())?;
         let uuid = known.uuid.unwrap_or_else(Uuid::new_v4);
         let ports = self.allocate(ConsoleUuid::new(uuid), spec).await?;
         let allocation = self.allocation(spec, &ports);
-        let merged = merge(xml.as_bytes(), spec, &self.0.host, allocation.as_ref(), &fresh(uuid)?)?;
+        let merged = merge(xml.as_bytes(), spec, &self.0.host, allocation.as_ref(), &fresh(uuid, given)?)?;
         Ok(Merged { uuid, xml: Secret::new(merged), ports })
     }
 
@@ -287,9 +298,10 @@ fn shown(before: &Definition, defined: &Secret<String>, ports: &[DevicePort]) ->
     })
 }
 
-/// What is used where a domain has none yet.
-fn fresh(uuid: Uuid) -> Result<Fresh, porthole_domain::NoRandomness> {
-    Ok(Fresh { uuid, password: VncPassword::random(&SystemRandom::new())? })
+/// What is used where a domain has none yet, and a password that is given.
+fn fresh(uuid: Uuid, given: Option<&VncPassword>) -> Result<Fresh, porthole_domain::NoRandomness> {
+    let passwords = Passwords { random: VncPassword::random(&SystemRandom::new())?, given: given.cloned() };
+    Ok(Fresh { uuid, passwords })
 }
 
 #[cfg(test)]

@@ -34,6 +34,6 @@ pub use edit::EditError;
 pub use host::Host;
 pub use merge::{Difference, Fresh, MergeError, merge, remove, until_restart};
 pub use metadata::{Known, NAMESPACE, ReadError, read};
-pub use password::{NoRandomness, VncPassword};
-pub use render::{Fragments, render};
+pub use password::{InvalidPassword, NoRandomness, PasswordError, Passwords, VncPassword};
+pub use render::{Fragments, RenderError, render};
 pub use spec::ConsoleSpec;

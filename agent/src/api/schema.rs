@@ -10,7 +10,7 @@ use crate::callers::Role;
 use crate::ports::{DeviceKind, MOST_DEVICES, PortState, Purpose};
 use crate::tokens::Policy;
 use porthole_domain::Difference;
-use porthole_domain::spec::{SerialProtocol, SharePolicy, Transport};
+use porthole_domain::spec::{PasswordRule, SerialProtocol, SharePolicy, Transport};
 
 /// A UUID.
 pub(super) fn uuid() -> Object {
@@ -91,6 +91,17 @@ pub(super) fn transport() -> Object {
 /// Who may watch a screen together.
 pub(super) fn share() -> Object {
     words(SharePolicy::ALL.iter().map(|share| share.as_str()))
+}
+
+/// Whose a screen's password is, or nothing said.
+pub(super) fn password_rule() -> Object {
+    or_null(words(PasswordRule::ALL.iter().map(|rule| rule.as_str())))
+}
+
+/// A password for VNC, or nothing said.
+pub(super) fn vnc_password() -> Object {
+    let password = ObjectBuilder::new().schema_type(SchemaType::from_iter([Type::String, Type::Null]));
+    password.pattern(Some("^[ -~]{1,8}$")).write_only(true).build()
 }
 
 /// What is spoken on a serial port's TCP port.
