@@ -27,8 +27,8 @@ use std::sync::Arc;
 use aws_lc_rs::rand::SystemRandom;
 use porthole_domain::spec::Transport;
 use porthole_domain::{
-    Allocation, ConsoleSpec, Difference, Fragments, Fresh, Host, Passwords, VncPassword, merge, read, remove, render,
-    until_restart,
+    Allocation, ConsoleSpec, Difference, Fragments, Fresh, Host, Passwords, VncPassword, check, merge, read, remove,
+    render, until_restart,
 };
 use porthole_shared::names::{ConsoleName, ConsoleUuid};
 use porthole_shared::secret::Secret;
@@ -133,10 +133,9 @@ impl Definitions {
         for _ in 0..TRIES {
             let definition = self.find(wanted).await?;
             let uuid = definition.uuid;
-            let before = read(definition.defined.expose().as_bytes())?.spec;
+            let (fresh, xml) = (fresh(uuid.uuid(), given)?, definition.defined.expose().as_bytes());
+            let before = check(xml, spec, &fresh.passwords)?.spec;
             let at = self.allocate(uuid, spec).await?;
-            let fresh = fresh(uuid.uuid(), given)?;
-            let xml = definition.defined.expose().as_bytes();
             let merged = Secret::new(merge(xml, spec, host, self.allocation(spec, &at).as_ref(), &fresh)?);
             let changed = merged != definition.defined;
             if changed && let Err(error) = hypervisor.redefine(uuid, definition.defined.clone(), merged.clone()).await {
@@ -186,8 +185,9 @@ impl Definitions {
         spec: &ConsoleSpec,
         given: Option<&VncPassword>,
     ) -> Result<(Fragments, Vec<DevicePort>), RenderError> {
-        let ports = self.allocate(domain, spec).await?;
         let passwords = fresh(domain.uuid(), given)?.passwords;
+        passwords.check(spec)?;
+        let ports = self.allocate(domain, spec).await?;
         let fragments = render(spec, domain.uuid(), &self.0.host, self.allocation(spec, &ports).as_ref(), &passwords)?;
         Ok((fragments, ports))
     }
@@ -200,11 +200,11 @@ impl Definitions {
         given: Option<&VncPassword>,
     ) -> Result<Merged, RenderError> {
         // Nothing is asked for on behalf of XML that is no good.
-        let known = read(xml.as_bytes())?;
-        let uuid = known.uuid.unwrap_or_else(Uuid::new_v4);
+        let fresh = fresh(Uuid::new_v4(), given)?;
+        let uuid = check(xml.as_bytes(), spec, &fresh.passwords)?.uuid.unwrap_or(fresh.uuid);
         let ports = self.allocate(ConsoleUuid::new(uuid), spec).await?;
         let allocation = self.allocation(spec, &ports);
-        let merged = merge(xml.as_bytes(), spec, &self.0.host, allocation.as_ref(), &fresh(uuid, given)?)?;
+        let merged = merge(xml.as_bytes(), spec, &self.0.host, allocation.as_ref(), &fresh)?;
         Ok(Merged { uuid, xml: Secret::new(merged), ports })
     }
 

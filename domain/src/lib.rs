@@ -32,7 +32,7 @@ pub use allocation::{Allocation, AllocationError};
 pub use document::{DocumentError, MAX_BYTES, Place};
 pub use edit::EditError;
 pub use host::Host;
-pub use merge::{Difference, Fresh, MergeError, merge, remove, until_restart};
+pub use merge::{Difference, Fresh, MergeError, check, merge, remove, until_restart};
 pub use metadata::{Known, NAMESPACE, ReadError, read};
 pub use password::{InvalidPassword, NoRandomness, PasswordError, Passwords, VncPassword};
 pub use render::{Fragments, RenderError, render};

@@ -22,7 +22,7 @@ use crate::document::{Document, Node};
 use crate::edit::{EditError, Edits};
 use crate::host::Host;
 use crate::layout::{Layout, append, lead, with_lead};
-use crate::metadata::{Facts, ReadError};
+use crate::metadata::{Facts, Known, ReadError};
 use crate::password::{PasswordError, Passwords};
 use crate::render::{Tag, Wanted};
 use crate::spec::ConsoleSpec;
@@ -90,6 +90,16 @@ pub fn merge(
     }
     merging.add(&added);
     Ok(merging.edits.apply(document.text())?)
+}
+
+/// What a domain's XML says of itself, if [`merge`] would find the passwords in order: asked before anything is reserved
+/// for the domain.
+pub fn check(xml: &[u8], spec: &ConsoleSpec, passwords: &Passwords) -> Result<Known, MergeError> {
+    let document = Document::parse(xml).map_err(ReadError::from)?;
+    let facts = Facts::of(&document)?;
+    let kept = Devices::of(&document).password(&document, &facts, spec);
+    passwords.choose(spec.password(), kept.as_deref())?;
+    Ok(facts.known)
 }
 
 /// Which consoles of Porthole's a running domain has otherwise than its definition says: so until its next start.

@@ -6,7 +6,7 @@
 use aws_lc_rs::rand::SecureRandom;
 use porthole_shared::secret::Secret;
 
-use crate::spec::PasswordRule;
+use crate::spec::{ConsoleSpec, PasswordRule};
 
 /// VNC looks at no more characters.
 const LENGTH: usize = 8;
@@ -106,6 +106,11 @@ pub enum PasswordError {
 }
 
 impl Passwords {
+    /// Whether they fit a specification for a domain that nothing is known of.
+    pub fn check(&self, spec: &ConsoleSpec) -> Result<(), PasswordError> {
+        self.choose(spec.password(), None).map(drop)
+    }
+
     /// The one for a screen of which the rule is that. `kept` is what it has had so far by the same rule.
     pub(crate) fn choose(
         &self,

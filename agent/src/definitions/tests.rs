@@ -207,6 +207,10 @@ async fn a_given_password_is_used_kept_and_not_shown() {
     let error = world.definitions.apply(&name(), &spec, None).await.unwrap_err().to_string();
     assert!(error.contains("none is given now"), "{error}");
     assert_eq!((world.domain().redefined, world.domain().defined.clone()), (0, XML.to_owned()));
+    let uuid = ConsoleUuid::new(Uuid::new_v4());
+    world.definitions.render(uuid, &spec, None).await.unwrap_err();
+    world.definitions.merge(XML, &spec, None).await.unwrap_err();
+    assert_eq!(world.rows().await, [], "no port is taken in vain");
 
     let changed = world.definitions.apply(&name(), &spec, Some(&password)).await.unwrap();
     let defined = world.domain().defined.clone();

@@ -14,6 +14,7 @@ use uuid::Uuid;
 use crate::definitions::{defined, dump, porthole, stack};
 
 const PASSWORD: &str = "<s3cret>";
+const ANOTHER: &str = "0th3r>1";
 
 /// Comes to the port as any VNC viewer would.
 async fn view(port: u16, password: &str) -> anyhow::Result<rfb::Client<Plain<TcpStream>>> {
@@ -36,7 +37,7 @@ async fn stands_nowhere(stack: &mut Stack, libvirt: &PrivateLibvirt, uuid: Uuid,
         said.push(stack.agent.api(Method::GET, path, None).await.unwrap().1.to_string());
     }
     let readable = libvirt.virsh(&["dumpxml", &uuid.to_string()]).await.unwrap();
-    assert!(readable.contains("password='given'"), "the rule is noted: {readable}");
+    assert!(readable.contains("password=\"given\""), "the rule is noted: {readable}");
     said.extend([readable, libvirt.virsh(&["dumpxml", "--inactive", &uuid.to_string()]).await.unwrap()]);
     said.push(stack.agent.log());
     for text in said {
@@ -76,16 +77,16 @@ async fn on_a_port_it_lets_viewers_in_that_know_it_and_the_agent_needs_none() {
     stands_nowhere(&mut stack, &libvirt, uuid, PASSWORD).await;
 
     // Another one, from the guest's next start on.
-    std::fs::write(&file, "another").unwrap();
+    std::fs::write(&file, ANOTHER).unwrap();
     let changed = porthole(&stack.agent, &[&given[..], &["--keymap", "de"]].concat()).await;
     assert_eq!((&changed["changed"], &changed["definition"]["until_restart"]), (&json!(true), &json!(["vnc"])));
     view(port, PASSWORD).await.unwrap();
     libvirt.virsh(&["destroy", &name]).await.unwrap();
     libvirt.virsh(&["start", &name]).await.unwrap();
     assert!(view(port, PASSWORD).await.is_err());
-    view(port, "another").await.unwrap();
+    view(port, ANOTHER).await.unwrap();
     agents_view_works(&stack, uuid).await;
-    stands_nowhere(&mut stack, &libvirt, uuid, "another").await;
+    stands_nowhere(&mut stack, &libvirt, uuid, ANOTHER).await;
 }
 
 #[tokio::test]

@@ -167,7 +167,10 @@ fn a_given_password_stays_until_another_one_is_given_or_the_rule_changes() {
         spec(&format!(r#"{{"transport": "{transport}", "vnc": {{"password": "{rule}"}}}}"#))
     };
     let with = |xml: &str, spec: &ConsoleSpec, fresh: &Fresh| {
-        merge(xml.as_bytes(), spec, &host(), ports(spec).as_ref(), fresh)
+        let merged = merge(xml.as_bytes(), spec, &host(), ports(spec).as_ref(), fresh);
+        let checked = check(xml.as_bytes(), spec, &fresh.passwords);
+        assert_eq!(checked.err(), merged.clone().err(), "what is checked before is what comes");
+        merged
     };
     let theirs = "<domain><name>a</name><devices><graphics type='vnc' passwd='theirs'/></devices></domain>";
     for transport in ["tcp", "sealed"] {
