@@ -170,13 +170,13 @@ mod tests {
 
     #[test]
     fn the_rule_says_which_one() {
+        use PasswordRule::{Given, None as Nothing, Random};
         let password = |text: &str| VncPassword::given(text).unwrap();
         let chosen = |rule, given: Option<&str>, kept| {
             let at_hand = Passwords { random: password("AAAAAAAA"), given: given.map(password) };
             at_hand.choose(rule, kept).map(|chosen| chosen.map(|password| password.expose().to_owned()))
         };
         let one = |text: &str| Ok(Some(text.to_owned()));
-        use PasswordRule::{Given, None as Nothing, Random};
         for (rule, given, kept, expected) in [
             (Some(Random), None, None, one("AAAAAAAA")),
             (Some(Random), None, Some("BBBBBBBB"), one("BBBBBBBB")),
