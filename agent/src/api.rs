@@ -30,6 +30,7 @@ mod routes;
 mod schema;
 
 use std::convert::Infallible;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -118,72 +119,33 @@ pub struct Parts {
 
 /// What the API offers. Clones are handles to the same.
 #[derive(Debug, Clone)]
-pub struct Api {
-    node: NodeName,
-    id: NodeId,
-    trust: Trust,
-    consoles: Consoles,
-    tokens: Tokens,
-    sessions: Sessions,
-    serial: Serial,
-    pings: Pings,
-    ports: Ports,
-    definitions: Definitions,
-    hook: Calls,
-    bearers: ApiTokens,
-    feed: Feed,
-    audit: Audit,
-    clock: Arc<dyn Clock>,
-    group_role: Role,
+pub struct Api(Arc<Shared>);
+
+/// What handlers have.
+#[derive(Debug)]
+struct Shared {
+    parts: Parts,
     gate: Gate,
     minted: Keys<TokenView>,
-    description: Arc<Value>,
+    description: Value,
+}
+
+impl Deref for Api {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0.parts
+    }
 }
 
 impl Api {
     /// Puts it together.
     pub fn new(parts: Parts) -> Self {
-        let Parts {
-            config,
-            node,
-            id,
-            trust,
-            consoles,
-            tokens,
-            sessions,
-            serial,
-            pings,
-            ports,
-            definitions,
-            hook,
-            api_tokens,
-            feed,
-            audit,
-            clock,
-        } = parts;
-        let gate = Gate::new(api_tokens.clone(), &config.client, trust.clone(), Arc::clone(&clock));
+        let Parts { config, api_tokens, trust, clock, .. } = &parts;
+        let gate = Gate::new(api_tokens.clone(), &config.client, trust.clone(), Arc::clone(clock));
         let (_, description) = Self::resources().split_for_parts();
-        Self {
-            node,
-            id,
-            trust,
-            consoles,
-            tokens,
-            sessions,
-            serial,
-            pings,
-            ports,
-            definitions,
-            hook,
-            bearers: api_tokens,
-            feed,
-            audit,
-            clock,
-            group_role: config.group_role,
-            gate,
-            minted: Keys::default(),
-            description: Arc::new(description::finish(description)),
-        }
+        let description = description::finish(description);
+        Self(Arc::new(Shared { parts, gate, minted: Keys::default(), description }))
     }
 
     /// Whatever there is, with the operation that it is.
@@ -220,7 +182,7 @@ impl Api {
 
     fn router(self) -> Router {
         let (router, _) = Self::resources().split_for_parts();
-        let gate = self.gate.clone();
+        let gate = self.0.gate.clone();
         router
             .fallback(async || Problem::new(StatusCode::NOT_FOUND, "no_such_resource", "there is no such resource"))
             .method_not_allowed_fallback(async || {
@@ -241,7 +203,7 @@ async fn in_time(request: Request, next: Next) -> Response {
 
 /// Serves until the agent stops. Requests that have begun are finished.
 pub async fn run(mut socket: Socket, network: Network, api: Api, shutdown: Shutdown) -> Result<(), Infallible> {
-    let (feed, group_role) = (api.feed.clone(), api.group_role);
+    let (feed, group_role) = (api.feed.clone(), api.config.group_role);
     let router = api.router();
     let connections = TaskTracker::new();
     tokio::select! {

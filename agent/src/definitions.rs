@@ -27,8 +27,8 @@ use std::sync::Arc;
 use aws_lc_rs::rand::SystemRandom;
 use porthole_domain::spec::Transport;
 use porthole_domain::{
-    Allocation, ConsoleSpec, Difference, Fragments, Fresh, Host, VncPassword, merge, read, remove, render,
-    until_restart,
+    Allocation, ConsoleSpec, Difference, Fragments, Fresh, Host, Passwords, VncPassword, check, merge, read, remove,
+    render, until_restart,
 };
 use porthole_shared::names::{ConsoleName, ConsoleUuid};
 use porthole_shared::secret::Secret;
@@ -37,8 +37,8 @@ use uuid::Uuid;
 pub use self::arrival::Settled;
 pub use self::arrivals::{Arrivals, follow};
 pub use self::error::{ApplyError, RenderError};
-use crate::hypervisor::{CallError, Definition, DomainState, Hypervisor, NameOrUuid, RedefineError};
-use crate::ports::{Device, DeviceKind, Ports};
+use crate::hypervisor::{Definition, DomainState, Hypervisor, NameOrUuid, RedefineError};
+use crate::ports::{AllocateError, Device, DeviceKind, Ports};
 
 /// How often a change is made up anew because somebody else has changed the definition meanwhile.
 const TRIES: usize = 3;
@@ -99,7 +99,7 @@ pub struct Changed {
 pub struct Merged {
     /// The domain's UUID; a new one if it had none.
     pub uuid: Uuid,
-    /// The XML, with a password in it where a screen is on a port.
+    /// The XML, with the screen's password in it, if it has one.
     pub xml: Secret<String>,
     /// The ports in it, which are kept for the domain.
     pub ports: Vec<DevicePort>,
@@ -118,8 +118,13 @@ impl Definitions {
         shown(&definition, &definition.defined, &ports)
     }
 
-    /// Gives a domain consoles, from its next start on.
-    pub async fn apply(&self, wanted: &NameOrUuid, spec: &ConsoleSpec) -> Result<Changed, ApplyError> {
+    /// Gives a domain consoles, from its next start on. `given` is the screen's password where somebody gives it.
+    pub async fn apply(
+        &self,
+        wanted: &NameOrUuid,
+        spec: &ConsoleSpec,
+        given: Option<&VncPassword>,
+    ) -> Result<Changed, ApplyError> {
         let Shared { hypervisor, ports, host, turn } = &*self.0;
         if let Some(serial) = spec.serial.as_ref().filter(|serial| !host.keeps(&serial.log)) {
             return Err(ApplyError::LogElsewhere { log: serial.log.to_string(), folder: host.logs.to_string() });
@@ -128,32 +133,25 @@ impl Definitions {
         for _ in 0..TRIES {
             let definition = self.find(wanted).await?;
             let uuid = definition.uuid;
-            let before = read(definition.defined.expose().as_bytes())?.spec;
-            let given = self.allocate(uuid, spec).await?;
-            let fresh = fresh(uuid.uuid())?;
-            let xml = definition.defined.expose().as_bytes();
-            let merged = Secret::new(merge(xml, spec, host, self.allocation(spec, &given).as_ref(), &fresh)?);
+            let (fresh, xml) = (fresh(uuid.uuid(), given)?, definition.defined.expose().as_bytes());
+            let before = check(xml, spec, &fresh.passwords)?.spec;
+            let at = self.allocate(uuid, spec).await?;
+            let merged = Secret::new(merge(xml, spec, host, self.allocation(spec, &at).as_ref(), &fresh)?);
             let changed = merged != definition.defined;
             if changed && let Err(error) = hypervisor.redefine(uuid, definition.defined.clone(), merged.clone()).await {
+                if !error.may_be_done_yet() {
+                    ports.keep_only(uuid, &before.as_ref().map_or_else(Vec::new, devices)).await?;
+                }
                 match error {
-                    RedefineError::Changed => {
-                        ports.keep_only(uuid, &before.as_ref().map_or_else(Vec::new, devices)).await?;
-                        continue;
-                    }
-                    // libvirt has said no: it has what it had.
-                    RedefineError::Read(_) | RedefineError::Call(CallError::Libvirt(_)) => {
-                        ports.keep_only(uuid, &before.as_ref().map_or_else(Vec::new, devices)).await?;
-                        return Err(error.into());
-                    }
-                    // It may have the new ones yet: both are kept for it.
-                    RedefineError::Call(_) => return Err(error.into()),
+                    RedefineError::Changed => continue,
+                    RedefineError::Read(_) | RedefineError::Call(_) => return Err(error.into()),
                 }
             }
             ports.keep_only(uuid, &devices(spec)).await?;
             if changed {
                 tracing::info!(domain = %definition.name, %uuid, transport = %spec.transport, "consoles applied");
             }
-            return Ok(Changed { changed, now: shown(&definition, &merged, &given)? });
+            return Ok(Changed { changed, now: shown(&definition, &merged, &at)? });
         }
         Err(RedefineError::Changed.into())
     }
@@ -185,21 +183,28 @@ impl Definitions {
         &self,
         domain: ConsoleUuid,
         spec: &ConsoleSpec,
+        given: Option<&VncPassword>,
     ) -> Result<(Fragments, Vec<DevicePort>), RenderError> {
-        let given = self.allocate(domain, spec).await?;
-        let password = fresh(domain.uuid())?.password;
-        let fragments = render(spec, domain.uuid(), &self.0.host, self.allocation(spec, &given).as_ref(), &password)?;
-        Ok((fragments, given))
+        let passwords = fresh(domain.uuid(), given)?.passwords;
+        passwords.check(spec)?;
+        let ports = self.allocate(domain, spec).await?;
+        let fragments = render(spec, domain.uuid(), &self.0.host, self.allocation(spec, &ports).as_ref(), &passwords)?;
+        Ok((fragments, ports))
     }
 
     /// A domain's XML with consoles, for whoever defines it; ports are kept for it.
-    pub async fn merge(&self, xml: &str, spec: &ConsoleSpec) -> Result<Merged, RenderError> {
+    pub async fn merge(
+        &self,
+        xml: &str,
+        spec: &ConsoleSpec,
+        given: Option<&VncPassword>,
+    ) -> Result<Merged, RenderError> {
         // Nothing is asked for on behalf of XML that is no good.
-        let known = read(xml.as_bytes())?;
-        let uuid = known.uuid.unwrap_or_else(Uuid::new_v4);
+        let fresh = fresh(Uuid::new_v4(), given)?;
+        let uuid = check(xml.as_bytes(), spec, &fresh.passwords)?.uuid.unwrap_or(fresh.uuid);
         let ports = self.allocate(ConsoleUuid::new(uuid), spec).await?;
         let allocation = self.allocation(spec, &ports);
-        let merged = merge(xml.as_bytes(), spec, &self.0.host, allocation.as_ref(), &fresh(uuid)?)?;
+        let merged = merge(xml.as_bytes(), spec, &self.0.host, allocation.as_ref(), &fresh)?;
         Ok(Merged { uuid, xml: Secret::new(merged), ports })
     }
 
@@ -212,16 +217,24 @@ impl Definitions {
     }
 
     /// Ports for all that listens.
-    async fn allocate(
+    async fn allocate(&self, domain: ConsoleUuid, spec: &ConsoleSpec) -> Result<Vec<DevicePort>, AllocateError> {
+        self.ports_for(domain, spec, Occasion::Definition).await
+    }
+
+    async fn ports_for(
         &self,
         domain: ConsoleUuid,
         spec: &ConsoleSpec,
-    ) -> Result<Vec<DevicePort>, crate::ports::AllocateError> {
+        occasion: Occasion,
+    ) -> Result<Vec<DevicePort>, AllocateError> {
         let devices = devices(spec);
         if devices.is_empty() {
             return Ok(Vec::new());
         }
-        let ports = self.0.ports.allocate(domain, &devices).await?;
+        let ports = match occasion {
+            Occasion::Definition => self.0.ports.allocate(domain, &devices).await?,
+            Occasion::Arrival => self.0.ports.allocate_arriving(domain, &devices).await?,
+        };
         Ok(devices.into_iter().zip(ports).map(|(device, port)| DevicePort { device, port }).collect())
     }
 
@@ -246,6 +259,15 @@ impl Definitions {
         });
         Ok(own.collect())
     }
+}
+
+/// What ports are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Occasion {
+    /// For what a domain will be at its next start.
+    Definition,
+    /// For a domain that comes, and runs in a moment.
+    Arrival,
 }
 
 /// What of a specification listens on ports, the screen first.
@@ -276,9 +298,10 @@ fn shown(before: &Definition, defined: &Secret<String>, ports: &[DevicePort]) ->
     })
 }
 
-/// What is used where a domain has none yet.
-fn fresh(uuid: Uuid) -> Result<Fresh, porthole_domain::NoRandomness> {
-    Ok(Fresh { uuid, password: VncPassword::random(&SystemRandom::new())? })
+/// What is used where a domain has none yet, and a password that is given.
+fn fresh(uuid: Uuid, given: Option<&VncPassword>) -> Result<Fresh, porthole_domain::NoRandomness> {
+    let passwords = Passwords { random: VncPassword::random(&SystemRandom::new())?, given: given.cloned() };
+    Ok(Fresh { uuid, passwords })
 }
 
 #[cfg(test)]

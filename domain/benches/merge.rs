@@ -7,7 +7,7 @@ use std::io::Write as _;
 use std::time::Instant;
 
 use aws_lc_rs::rand::SystemRandom;
-use porthole_domain::{ConsoleSpec, Fresh, Host, VncPassword, merge};
+use porthole_domain::{ConsoleSpec, Fresh, Host, Passwords, VncPassword, merge};
 use uuid::Uuid;
 
 const LINES: usize = 2000;
@@ -21,7 +21,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     let spec: ConsoleSpec = serde_json::from_str(r#"{"vnc": {"keymap": "de"}, "serial": {"ports": 4}}"#)?;
     let (host, uuid) = (Host::default(), Uuid::from_u128(1));
-    let fresh = Fresh { uuid, password: VncPassword::random(&SystemRandom::new())? };
+    let passwords = Passwords { random: VncPassword::random(&SystemRandom::new())?, given: None };
+    let fresh = Fresh { uuid, passwords };
     let merged = |xml: &str| merge(xml.as_bytes(), &spec, &host, None, &fresh);
     let xml = domain()?;
     let once = merged(&xml)?;

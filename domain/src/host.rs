@@ -194,10 +194,18 @@ mod tests {
 
     #[test]
     fn the_packaged_folders_are_the_usual_ones() {
-        let rules = std::fs::read_to_string("../packaging/tmpfiles.d/porthole.conf").unwrap();
+        let rules = |place: &str| -> Vec<String> {
+            let text = std::fs::read_to_string(format!("../packaging/{place}/porthole.conf")).unwrap();
+            text.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect()
+        };
+        let debian = rules("tmpfiles.d");
         let folders: Vec<_> =
-            rules.lines().filter(|line| line.starts_with("d ")).filter_map(|line| line.split(' ').nth(1)).collect();
+            debian.iter().filter(|line| line.starts_with("d ")).filter_map(|line| line.split(' ').nth(1)).collect();
         assert_eq!(folders, [Host::SOCKETS, "/var/lib/porthole-hook", Host::LOGS]);
+        // Elsewhere QEMU's user is another, and nothing else.
+        let renamed: Vec<_> = debian.iter().map(|line| line.replace(" libvirt-qemu ", " qemu ")).collect();
+        assert_eq!(rules("rpm/tmpfiles.d"), renamed);
+        assert_ne!(debian, renamed);
     }
 
     #[test]

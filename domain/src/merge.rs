@@ -13,7 +13,7 @@
 //! additions libvirt has written them.
 //!
 //! New devices stand where the first of the old ones stood, or at the end of `<devices>`. Merging the same again changes
-//! nothing: so the UUID and a password that an earlier merge made stay.
+//! nothing: so the UUID and a password that an earlier merge made or was given stay, as long as the rule for it does.
 
 use uuid::Uuid;
 
@@ -22,10 +22,10 @@ use crate::document::{Document, Node};
 use crate::edit::{EditError, Edits};
 use crate::host::Host;
 use crate::layout::{Layout, append, lead, with_lead};
-use crate::metadata::{Facts, ReadError};
-use crate::password::VncPassword;
+use crate::metadata::{Facts, Known, ReadError};
+use crate::password::{PasswordError, Passwords};
 use crate::render::{Tag, Wanted};
-use crate::spec::{ConsoleSpec, Transport};
+use crate::spec::ConsoleSpec;
 
 mod differences;
 
@@ -37,8 +37,8 @@ use differences::{between, lacks};
 pub struct Fresh {
     /// A UUID of its own.
     pub uuid: Uuid,
-    /// A password of its own.
-    pub password: VncPassword,
+    /// Passwords. One that is given now is used whatever the domain has.
+    pub passwords: Passwords,
 }
 
 /// The consoles cannot be merged.
@@ -50,6 +50,9 @@ pub enum MergeError {
     /// The ports do not fit the specification.
     #[error(transparent)]
     Allocation(#[from] AllocationError),
+    /// The passwords do not fit the specification, or what the domain has.
+    #[error(transparent)]
+    Password(#[from] PasswordError),
     /// A mistake of this code's.
     #[error("the XML cannot be edited")]
     Edit(#[from] EditError),
@@ -67,8 +70,9 @@ pub fn merge(
     let facts = Facts::of(&document)?;
     let old = Devices::of(&document);
     let uuid = facts.known.uuid.unwrap_or(fresh.uuid);
-    let password = old.password(&document, &facts).unwrap_or_else(|| fresh.password.clone());
-    let wanted = Wanted::of(spec, uuid, host, allocation, &password)?;
+    let kept = old.password(&document, &facts, spec);
+    let password = fresh.passwords.choose(spec.password(), kept.as_deref())?;
+    let wanted = Wanted::of(spec, uuid, host, allocation, password.as_ref())?;
     if lacks(&document, &facts, &old, spec, &wanted).is_empty() {
         return Ok(document.text().to_owned());
     }
@@ -86,6 +90,16 @@ pub fn merge(
     }
     merging.add(&added);
     Ok(merging.edits.apply(document.text())?)
+}
+
+/// What a domain's XML says of itself, if [`merge`] would find the passwords in order: asked before anything is reserved
+/// for the domain.
+pub fn check(xml: &[u8], spec: &ConsoleSpec, passwords: &Passwords) -> Result<Known, MergeError> {
+    let document = Document::parse(xml).map_err(ReadError::from)?;
+    let facts = Facts::of(&document)?;
+    let kept = Devices::of(&document).password(&document, &facts, spec);
+    passwords.choose(spec.password(), kept.as_deref())?;
+    Ok(facts.known)
 }
 
 /// Which consoles of Porthole's a running domain has otherwise than its definition says: so until its next start.
@@ -131,11 +145,12 @@ impl Devices {
         found
     }
 
-    /// The password that an earlier merge made. One that somebody else chose may be known.
-    fn password(&self, document: &Document<'_>, facts: &Facts) -> Option<VncPassword> {
-        let ours = facts.known.spec.as_ref().filter(|spec| spec.transport == Transport::Tcp && spec.vnc.is_some());
-        let text = ours.and(self.vnc.first()).and_then(|vnc| document.attribute(*vnc, "passwd"))?;
-        VncPassword::known(&text)
+    /// The password that an earlier merge by the same rule has left. One of another rule, or of somebody else's, may be
+    /// known to whom it should not.
+    fn password(&self, document: &Document<'_>, facts: &Facts, spec: &ConsoleSpec) -> Option<String> {
+        let before = facts.known.spec.as_ref()?.password()?;
+        let screen = self.vnc.first().filter(|_| spec.password() == Some(before))?;
+        document.attribute(*screen, "passwd")
     }
 }
 

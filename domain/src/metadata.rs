@@ -7,8 +7,14 @@
 //! </porthole:consoles>
 //! ```
 //!
-//! What is in the namespace but not understood is refused, not passed over: it may be a later release's, and to write
-//! the element anew would lose it.
+//! `<porthole:vnc>` may say `password='random|none|given'`: whose the screen's password is, never the password, for any
+//! who may ask libvirt for a domain's XML reads this.
+//!
+//! **Later releases** add elements of their own beside these (such as `<porthole:spice>`), or attributes. What is in the
+//! namespace but not understood is refused, not passed over: to write the element anew would lose it, and to write only
+//! what is understood would leave the domain with half of what it is to have (a SPICE server on a port of another host,
+//! say). So a domain with such a note is left exactly as it is, and the error names what is not known and what to do. To
+//! open its consoles nothing of the note is read. The name of the element and the namespace stay what they are.
 
 use std::fmt::Display;
 use std::str::FromStr;
@@ -17,7 +23,7 @@ use uuid::Uuid;
 
 use crate::document::{Document, DocumentError, Node, Place, Space};
 use crate::render::Tag;
-use crate::spec::{ConsoleSpec, Keymap, Serial, SerialPorts, Vnc};
+use crate::spec::{ConsoleSpec, Keymap, PasswordRule, Serial, SerialPorts, Vnc};
 
 /// Porthole's namespace in a domain's metadata.
 pub const NAMESPACE: &str = "https://porthole.dev/xmlns/consoles/1.0";
@@ -28,6 +34,7 @@ pub(crate) fn tag(spec: &ConsoleSpec) -> Tag {
         Tag::new("porthole:vnc")
             .with_some("keymap", vnc.keymap.as_ref().map(Keymap::as_str))
             .with("share", vnc.share.as_str())
+            .with_some("password", vnc.password.map(PasswordRule::as_str))
     });
     let serial = spec.serial.iter().map(|serial| {
         Tag::new("porthole:serial")
@@ -158,7 +165,11 @@ fn read_spec(document: &Document<'_>, node: Node) -> Result<ConsoleSpec, ReadErr
         let mut read = Attributes::of(document, child);
         let twice = match document.name(child) {
             "vnc" if document.space(child) == Space::Ours => {
-                let vnc = Vnc { keymap: read.optional("keymap")?, share: read.required("share")? };
+                let vnc = Vnc {
+                    keymap: read.optional("keymap")?,
+                    share: read.required("share")?,
+                    password: read.optional("password")?,
+                };
                 spec.vnc.replace(vnc).is_some()
             }
             "serial" if document.space(child) == Space::Ours => {
@@ -211,16 +222,21 @@ impl<'a> Attributes<'a> {
         match self.left.first() {
             None => Ok(()),
             Some((name, _)) => {
-                let why = format!("attribute {name} of Porthole's metadata is not known to this release");
+                let name = name.chars().take(40).collect::<String>();
+                let why = format!("attribute {name} of Porthole's metadata is not known to this release{LATER}");
                 Err(wrong(self.document, self.node, why))
             }
         }
     }
 }
 
+/// What to do about what is not known.
+const LATER: &str = ". A later one has probably written it: nothing is changed, so that nothing of it is lost. Use that \
+                     release on this host, too, or have that one take the consoles away first (`porthole consoles remove`)";
+
 fn unknown(document: &Document<'_>, node: Node) -> ReadError {
     let name = document.name(node).chars().take(40).collect::<String>();
-    wrong(document, node, format!("<{name}> in Porthole's metadata is not known to this release"))
+    wrong(document, node, format!("<{name}> in Porthole's metadata is not known to this release{LATER}"))
 }
 
 fn wrong(document: &Document<'_>, node: Node, why: String) -> ReadError {
@@ -248,6 +264,7 @@ mod tests {
             r#"{"vnc": {"keymap": "en-us", "share": "force-shared"}, "serial": {"ports": 0}}"#,
             r#"{"serial": {"ports": 4, "protocol": "telnet", "log": "/var/log/it's <one> & \"two\".log"}}"#,
             r#"{"serial": {"ports": 1, "log": "off"}}"#,
+            r#"{"vnc": {"password": "given"}}"#,
         ] {
             let spec: ConsoleSpec = serde_json::from_str(json).unwrap();
             let text = tag(&spec).text(&Layout::standard(), "\n  ");
@@ -282,6 +299,7 @@ mod tests {
             (ours("transport='open'", ""), "line 3, column 11: attribute transport of Porthole's metadata: transport"),
             (ours("transport='tcp' later='1'", ""), "attribute later of Porthole's metadata is not known"),
             (ours("transport='tcp'", "<p:spice/>"), "<spice> in Porthole's metadata is not known"),
+            (ours("transport='tcp'", "<p:spice/>"), "Use that release on this host, too"),
             (ours("transport='tcp'", "<vnc share='ignore'/>"), "<vnc> in Porthole's metadata is not known"),
             (ours("transport='tcp'", "<p:serial ports='5' protocol='raw' log='off'/>"), "5 serial ports are too many"),
             (ours("transport='tcp'", "<p:serial ports='1' protocol='raw' log='a'/>"), "attribute log"),

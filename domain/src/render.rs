@@ -7,7 +7,7 @@ use crate::allocation::{Allocation, AllocationError};
 use crate::host::Host;
 use crate::layout::Layout;
 use crate::metadata;
-use crate::password::VncPassword;
+use crate::password::{PasswordError, Passwords, VncPassword};
 use crate::spec::{ConsoleLog, ConsoleSpec, Keymap, Serial, Transport, Vnc};
 
 /// An element to be written.
@@ -90,7 +90,7 @@ impl Wanted {
         domain: Uuid,
         host: &Host,
         allocation: Option<&Allocation>,
-        password: &VncPassword,
+        password: Option<&VncPassword>,
     ) -> Result<Self, AllocationError> {
         let allocation = Allocation::checked(allocation, spec)?;
         Ok(Self {
@@ -101,8 +101,9 @@ impl Wanted {
     }
 }
 
-fn vnc(vnc: &Vnc, allocation: Option<&Allocation>, password: &VncPassword) -> Tag {
+fn vnc(vnc: &Vnc, allocation: Option<&Allocation>, password: Option<&VncPassword>) -> Tag {
     let keymap = vnc.keymap.as_ref().map(Keymap::as_str);
+    let password = password.map(VncPassword::expose);
     let graphics = Tag::new("graphics").with("type", "vnc");
     match allocation.and_then(|allocation| Some((allocation.address, allocation.vnc?))) {
         // The address stands twice: libvirt takes either, but refuses the two to differ, and older readers know but
@@ -112,11 +113,12 @@ fn vnc(vnc: &Vnc, allocation: Option<&Allocation>, password: &VncPassword) -> Ta
             .with("autoport", "no")
             .with("listen", address.to_string())
             .with_some("keymap", keymap)
-            .with("passwd", password.expose())
+            .with_some("passwd", password)
             .with("sharePolicy", vnc.share.as_str())
             .holding([Tag::new("listen").with("type", "address").with("address", address.to_string())]),
         None => graphics
             .with_some("keymap", keymap)
+            .with_some("passwd", password)
             .with("sharePolicy", vnc.share.as_str())
             .holding([Tag::new("listen").with("type", "none")]),
     }
@@ -154,8 +156,19 @@ fn serial(serial: &Serial, domain: Uuid, host: &Host, allocation: Option<&Alloca
 pub struct Fragments {
     /// For `<metadata>`.
     pub metadata: String,
-    /// For `<devices>`. With transport tcp and a screen, its password is in it.
+    /// For `<devices>`. A screen's password is in it, if it has one.
     pub devices: Vec<String>,
+}
+
+/// A specification cannot be rendered with what is at hand.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RenderError {
+    /// The ports do not fit.
+    #[error(transparent)]
+    Allocation(#[from] AllocationError),
+    /// The passwords do not fit.
+    #[error(transparent)]
+    Password(#[from] PasswordError),
 }
 
 /// Renders a specification for a domain.
@@ -164,9 +177,10 @@ pub fn render(
     domain: Uuid,
     host: &Host,
     allocation: Option<&Allocation>,
-    password: &VncPassword,
-) -> Result<Fragments, AllocationError> {
-    let wanted = Wanted::of(spec, domain, host, allocation, password)?;
+    passwords: &Passwords,
+) -> Result<Fragments, RenderError> {
+    let password = passwords.choose(spec.password(), None)?;
+    let wanted = Wanted::of(spec, domain, host, allocation, password.as_ref())?;
     let layout = Layout::standard();
     let text = |tag: &Tag| tag.text(&layout, "\n");
     Ok(Fragments {

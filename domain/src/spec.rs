@@ -3,7 +3,9 @@
 //! It names no address, port, path or password: those are the host's ([`crate::host`]), the port table's
 //! ([`crate::allocation`]) or made by chance. It travels with the domain in its metadata ([`crate::metadata`]).
 //!
-//! SPICE is not in it yet; SPICE devices of a domain are left alone.
+//! **Room for more**: SPICE is not in it yet, and SPICE devices of a domain are left alone. What a later release adds is a
+//! field of [`ConsoleSpec`] beside `vnc` and `serial` that may be absent, and an element of its own in the metadata. A
+//! release that does not know such an element leaves the whole domain as it is, and says so (see [`crate::metadata`]).
 
 use std::fmt;
 use std::str::FromStr;
@@ -52,6 +54,41 @@ pub struct Vnc {
     /// Who may watch together.
     #[serde(default)]
     pub share: SharePolicy,
+    /// Whose its password is, where that is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password: Option<PasswordRule>,
+}
+
+words! {
+    /// Whose the password of a VNC server is. The password itself is only where QEMU's is: in the device's XML.
+    PasswordRule, "the rule for the password", unquoted true, {
+        /// Nobody's: it is made by chance and told to nobody. The usual one of transport `tcp`.
+        Random = "random",
+        /// There is none. The usual one of transport `sealed`, where nobody but libvirt reaches the screen.
+        None = "none",
+        /// That of whoever asks for the console: once given, it stays until another one is given.
+        Given = "given",
+    }
+}
+
+impl ConsoleSpec {
+    /// Whose the screen's password is, said or not; `None` if there is no screen.
+    pub fn password(&self) -> Option<PasswordRule> {
+        let usual = match self.transport {
+            Transport::Sealed => PasswordRule::None,
+            Transport::Tcp => PasswordRule::Random,
+        };
+        self.vnc.as_ref().map(|vnc| vnc.password.unwrap_or(usual))
+    }
+
+    /// The same with a screen whose password is given, unless another rule is said.
+    #[must_use]
+    pub fn with_given_password(mut self) -> Self {
+        if let Some(vnc) = &mut self.vnc {
+            vnc.password.get_or_insert(PasswordRule::Given);
+        }
+        self
+    }
 }
 
 words! {
@@ -123,6 +160,9 @@ mod tests {
         for share in SharePolicy::ALL {
             assert_eq!(share.as_str().parse(), Ok(*share));
         }
+        for rule in PasswordRule::ALL {
+            assert_eq!(rule.as_str().parse(), Ok(*rule));
+        }
         for protocol in SerialProtocol::ALL {
             assert_eq!(protocol.as_str().parse(), Ok(*protocol));
         }
@@ -150,6 +190,30 @@ mod tests {
         assert_eq!(serde_json::from_str::<ConsoleSpec>(&serde_json::to_string(&spec).unwrap()).unwrap(), spec);
         for bad in [r#"{"spice": {}}"#, r#"{"vnc": {"password": "a"}}"#, r#"{"serial": {"ports": 5}}"#] {
             assert!(serde_json::from_str::<ConsoleSpec>(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_password_in_the_place_of_its_rule_is_not_repeated() {
+        let error = serde_json::from_str::<ConsoleSpec>(r#"{"vnc": {"password": "hunter2"}}"#).unwrap_err().to_string();
+        assert!(error.starts_with("the rule for the password is not known: use random, none or given"), "{error}");
+        assert!(!format!("{error} {:?}", "hunter2".parse::<PasswordRule>()).contains("hunter2"));
+    }
+
+    #[test]
+    fn what_is_not_said_of_the_password_follows_from_the_transport() {
+        for (json, rule) in [
+            (r#"{"serial": {"ports": 1}}"#, None),
+            (r#"{"vnc": {}}"#, Some(PasswordRule::None)),
+            (r#"{"transport": "tcp", "vnc": {}}"#, Some(PasswordRule::Random)),
+            (r#"{"transport": "tcp", "vnc": {"password": "none"}}"#, Some(PasswordRule::None)),
+            (r#"{"vnc": {"password": "random"}}"#, Some(PasswordRule::Random)),
+        ] {
+            let spec: ConsoleSpec = serde_json::from_str(json).unwrap();
+            assert_eq!(spec.password(), rule, "{json}");
+            let said = spec.vnc.as_ref().is_some_and(|vnc| vnc.password.is_some());
+            let expected = if said { rule } else { rule.map(|_| PasswordRule::Given) };
+            assert_eq!(spec.with_given_password().password(), expected, "{json}");
         }
     }
 }

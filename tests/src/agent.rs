@@ -29,7 +29,7 @@ pub struct Agent {
 mod builder;
 mod mint;
 
-pub use builder::AgentBuilder;
+pub use builder::{AgentBuilder, consoles_of};
 pub use mint::{Mint, Minted};
 
 /// What the API refused.

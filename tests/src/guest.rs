@@ -27,6 +27,9 @@ pub use serial::SerialConnection;
 pub use system::System;
 pub use xml::{Graphics, Listen, Serial};
 
+/// Porthole's namespace in a domain's metadata.
+pub const NAMESPACE: &str = "https://porthole.dev/xmlns/consoles/1.0";
+
 /// How the background of the guest's text screen looks in QEMU, which makes 6 bits of colour 8.
 const BLUE: [u8; 3] = [0, 0, 0xa8];
 

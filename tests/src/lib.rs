@@ -33,6 +33,8 @@
 //! | [`ws`], [`rfb`], [`http`], [`tls`] | clients that can misbehave; [`stream`] joins them, [`picture`] is what they see |
 //! | [`browser`] | a real Chromium, and what a console page shows in it |
 //! | [`wait`] | [`wait::eventually`] and its kin: every wait has a condition and a deadline; no test sleeps |
+//! | [`mod@command`] | `porthole` on an agent's socket |
+//! | [`disk`] | file systems that can be filled, made read-only, broken |
 //! | [`process`], [`ports`], [`places`] | child processes that cannot outlive the test, free ports, where binaries are |
 //! | [`mod@bench`] | what `make bench` measures |
 //! | [`trial`] | `make up`, `make down` and `make demo` |
@@ -44,7 +46,9 @@
 pub mod agent;
 pub mod bench;
 pub mod browser;
+pub mod command;
 pub mod daemon;
+pub mod disk;
 pub mod edge;
 pub mod guest;
 pub mod http;

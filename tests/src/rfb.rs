@@ -1,4 +1,7 @@
-//! A minimal RFB client (RFC 6143): version 3.8, security None, raw pixels. Enough to see what a viewer would see.
+//! A minimal RFB client (RFC 6143): version 3.8, security None or VNC Authentication, raw pixels. Enough to see what a
+//! viewer would see.
+
+mod challenge;
 
 use anyhow::{Context as _, Result, bail};
 
@@ -8,6 +11,7 @@ use crate::wait::PATIENCE;
 
 const VERSION: &[u8; 12] = b"RFB 003.008\n";
 const SECURITY_NONE: u8 = 1;
+const SECURITY_VNC: u8 = 2;
 const ENCODING_RAW: i32 = 0;
 const ENCODING_DESKTOP_SIZE: i32 = -223;
 /// 32 bits, depth 24, little endian, true colour, 8 bits each with blue lowest.
@@ -46,6 +50,15 @@ pub enum Message {
 impl<S: ByteStream> Client<S> {
     /// Does the handshake up to `ServerInit`, and asks for raw pixels.
     pub async fn handshake(stream: S) -> Result<Self> {
+        Self::secured(stream, None).await
+    }
+
+    /// The same at a server that wants that password.
+    pub async fn with_password(stream: S, password: &str) -> Result<Self> {
+        Self::secured(stream, Some(password)).await
+    }
+
+    async fn secured(stream: S, password: Option<&str>) -> Result<Self> {
         let mut client =
             Self { stream, unread: Vec::new(), picture: Picture::new(0, 0), name: String::new(), offered: Vec::new() };
         let version = client.take(12).await.context("reading the server's version")?;
@@ -58,10 +71,15 @@ impl<S: ByteStream> Client<S> {
             bail!("the server refuses: {}", client.take_text().await?);
         }
         client.offered = client.take(count.into()).await?;
-        if !client.offered.contains(&SECURITY_NONE) {
-            bail!("the server offers the security types {:?}, not None", client.offered);
+        let security = if password.is_some() { SECURITY_VNC } else { SECURITY_NONE };
+        if !client.offered.contains(&security) {
+            bail!("the server offers the security types {:?}, not {security}", client.offered);
         }
-        client.stream.send(&[SECURITY_NONE]).await?;
+        client.stream.send(&[security]).await?;
+        if let Some(password) = password {
+            let challenge = client.take(challenge::LENGTH).await.context("reading the challenge")?;
+            client.stream.send(&challenge::answer(&challenge, password)).await?;
+        }
         if client.take_u32().await.context("reading the security result")? != 0 {
             bail!("the server refuses: {}", client.take_text().await?);
         }

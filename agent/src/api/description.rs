@@ -130,5 +130,5 @@ pub(super) fn finish(mut description: utoipa::openapi::OpenApi) -> Value {
     responses((status = 200, description = "OpenAPI 3.1.", body = Object, content_type = "application/json"))
 )]
 pub(super) async fn show(State(api): State<Api>, _rights: Rights) -> Json<Value> {
-    Json(Value::clone(&api.description))
+    Json(Value::clone(&api.0.description))
 }

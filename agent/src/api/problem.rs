@@ -283,7 +283,8 @@ impl From<RenderError> for Problem {
             }
             RenderError::Ports(error) => error.into(),
             RenderError::Unfit(_) => Self::new(StatusCode::CONFLICT, "ports_unfit", error.to_string()),
-            RenderError::Password(_) | RenderError::Edit(_) => Self::internal(&error),
+            RenderError::Password(_) => Self::bad_request(error.to_string()),
+            RenderError::Randomness(_) | RenderError::Edit(_) => Self::internal(&error),
         }
     }
 }

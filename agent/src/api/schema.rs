@@ -2,7 +2,7 @@
 //! tables that the parsers use.
 
 use porthole_shared::names::{ConsoleKind, ConsoleSource};
-use utoipa::openapi::schema::{Array, ArrayBuilder, OneOfBuilder, Schema, SchemaType};
+use utoipa::openapi::schema::{AdditionalProperties, Array, ArrayBuilder, OneOfBuilder, Schema, SchemaType};
 use utoipa::openapi::{KnownFormat, Object, ObjectBuilder, SchemaFormat, Type};
 
 use crate::audit::Kind;
@@ -10,7 +10,7 @@ use crate::callers::Role;
 use crate::ports::{DeviceKind, MOST_DEVICES, PortState, Purpose};
 use crate::tokens::Policy;
 use porthole_domain::Difference;
-use porthole_domain::spec::{SerialProtocol, SharePolicy, Transport};
+use porthole_domain::spec::{PasswordRule, SerialProtocol, SharePolicy, Transport};
 
 /// A UUID.
 pub(super) fn uuid() -> Object {
@@ -93,9 +93,33 @@ pub(super) fn share() -> Object {
     words(SharePolicy::ALL.iter().map(|share| share.as_str()))
 }
 
+/// Whose a screen's password is, or nothing said.
+pub(super) fn password_rule() -> Object {
+    or_null(words(PasswordRule::ALL.iter().map(|rule| rule.as_str())))
+}
+
+/// A password for VNC, or nothing said.
+pub(super) fn vnc_password() -> Object {
+    let password = ObjectBuilder::new().schema_type(SchemaType::from_iter([Type::String, Type::Null]));
+    password.pattern(Some("^[ -~]{1,8}$")).write_only(true).build()
+}
+
 /// What is spoken on a serial port's TCP port.
 pub(super) fn serial_protocol() -> Object {
     words(SerialProtocol::ALL.iter().map(|protocol| protocol.as_str()))
+}
+
+/// How many serial ports, or what that follows from.
+pub(super) fn serial_ports() -> Schema {
+    let number = |most| ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0)).maximum(most).build();
+    let mut said = number(Some(255));
+    said.schema_type = SchemaType::from_iter([Type::Integer, Type::Null]);
+    let by_nova = ObjectBuilder::new()
+        .property("flavor", said.clone())
+        .property("image", said)
+        .additional_properties(Some(AdditionalProperties::FreeForm(false)))
+        .build();
+    Schema::OneOf(OneOfBuilder::new().item(number(Some(4))).item(by_nova).build())
 }
 
 /// A keymap, or nothing said.

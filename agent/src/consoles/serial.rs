@@ -6,6 +6,7 @@
 
 use std::path::PathBuf;
 
+use porthole_domain::NAMESPACE;
 use quick_xml::XmlVersion;
 use quick_xml::events::{BytesStart, Event};
 use quick_xml::name::ResolveResult;
@@ -13,9 +14,6 @@ use quick_xml::reader::NsReader;
 
 use super::XmlError;
 use crate::hypervisor::MAX_XML_BYTES;
-
-/// Porthole's namespace in a domain's metadata.
-const NAMESPACE: &str = "https://porthole.dev/xmlns/consoles/1.0";
 
 /// The deepest nesting that is read.
 const MAX_DEPTH: usize = 128;
@@ -224,6 +222,11 @@ mod tests {
 
     fn domain(metadata: &str, devices: &str) -> String {
         format!("<domain type='kvm' id='7'><name>g</name>{metadata}<devices>{devices}</devices></domain>")
+    }
+
+    #[test]
+    fn the_hook_looks_for_the_namespace_that_is_written() {
+        assert_eq!(porthole_hook::NAMESPACE, NAMESPACE);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use porthole_domain::{ConsoleSpec, merge, read};
 use porthole_shared::names::ConsoleUuid;
 use porthole_shared::secret::Secret;
 
-use super::{ApplyError, Definitions, DevicePort, RenderError, devices, fresh};
+use super::{ApplyError, Definitions, Occasion, RenderError, fresh};
 use crate::hypervisor::{DefinitionError, FindError, NameOrUuid, RedefineError};
 use crate::ports::uses;
 
@@ -31,15 +31,9 @@ impl Definitions {
         let known = read(xml.as_bytes())?;
         let (Some(uuid), Some(spec)) = (known.uuid, known.spec) else { return Ok(None) };
         let spec = self.here(spec);
-        let wanted = devices(&spec);
-        let ports = if wanted.is_empty() {
-            Vec::new()
-        } else {
-            self.0.ports.allocate_arriving(ConsoleUuid::new(uuid), &wanted).await?
-        };
-        let given: Vec<_> = wanted.into_iter().zip(ports).map(|(device, port)| DevicePort { device, port }).collect();
+        let given = self.ports_for(ConsoleUuid::new(uuid), &spec, Occasion::Arrival).await?;
         let allocation = self.allocation(&spec, &given);
-        let merged = merge(xml.as_bytes(), &spec, &self.0.host, allocation.as_ref(), &fresh(uuid)?)?;
+        let merged = merge(xml.as_bytes(), &spec, &self.0.host, allocation.as_ref(), &fresh(uuid, None)?)?;
         tracing::info!(domain = known.name, %uuid, transport = %spec.transport, "a domain comes, with consoles of this host");
         Ok(Some(Secret::new(merged)))
     }
@@ -65,7 +59,7 @@ impl Definitions {
         }
         let given = self.allocate(domain, &spec).await?;
         let allocation = self.allocation(&spec, &given);
-        let merged = Secret::new(merge(xml, &spec, &self.0.host, allocation.as_ref(), &fresh(domain.uuid())?)?);
+        let merged = Secret::new(merge(xml, &spec, &self.0.host, allocation.as_ref(), &fresh(domain.uuid(), None)?)?);
         if merged != definition.defined {
             let defined = definition.defined.clone();
             match self.0.hypervisor.redefine(domain, defined, merged).await {

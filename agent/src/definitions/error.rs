@@ -1,6 +1,6 @@
 //! Why a domain does not get its consoles.
 
-use porthole_domain::{AllocationError, MergeError, NoRandomness, ReadError};
+use porthole_domain::{AllocationError, MergeError, NoRandomness, PasswordError, ReadError};
 
 use crate::hypervisor::{DefinitionError, FindError, RedefineError};
 use crate::ports::AllocateError;
@@ -18,9 +18,12 @@ pub enum RenderError {
     /// QEMU cannot use the ports of the table.
     #[error("{0}: choose another range in [ports]")]
     Unfit(AllocationError),
-    /// There is no password.
+    /// The screen's password is missing, or one too many.
     #[error(transparent)]
-    Password(#[from] NoRandomness),
+    Password(#[from] PasswordError),
+    /// No password can be made.
+    #[error(transparent)]
+    Randomness(#[from] NoRandomness),
     /// A mistake of ours.
     #[error("cannot write the consoles")]
     Edit(#[source] MergeError),
@@ -37,7 +40,17 @@ impl From<MergeError> for RenderError {
         match error {
             MergeError::Read(error) => Self::Xml(error),
             MergeError::Allocation(error) => Self::Unfit(error),
+            MergeError::Password(error) => Self::Password(error),
             MergeError::Edit(_) => Self::Edit(error),
+        }
+    }
+}
+
+impl From<porthole_domain::RenderError> for RenderError {
+    fn from(error: porthole_domain::RenderError) -> Self {
+        match error {
+            porthole_domain::RenderError::Allocation(error) => Self::Unfit(error),
+            porthole_domain::RenderError::Password(error) => Self::Password(error),
         }
     }
 }

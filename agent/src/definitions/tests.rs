@@ -52,7 +52,7 @@ impl World {
     }
 
     async fn apply(&self, spec: serde_json::Value) -> Result<Changed, ApplyError> {
-        self.definitions.apply(&name(), &serde_json::from_value(spec).unwrap()).await
+        self.definitions.apply(&name(), &serde_json::from_value(spec).unwrap(), None).await
     }
 
     fn domain(&self) -> std::sync::MutexGuard<'_, Domain> {
@@ -186,15 +186,72 @@ async fn a_log_elsewhere_and_xml_that_is_not_understood_are_refused() {
 async fn whoever_defines_domains_otherwise_gets_the_xml_and_its_ports() {
     let world = World::new().await;
     let spec: ConsoleSpec = serde_json::from_value(json!({"transport": "tcp", "vnc": {}})).unwrap();
-    let merged = world.definitions.merge("<domain><name>new</name></domain>", &spec).await.unwrap();
+    let merged = world.definitions.merge("<domain><name>new</name></domain>", &spec, None).await.unwrap();
     let uuid = format!("<uuid>{}</uuid>", merged.uuid);
     assert!(merged.xml.expose().contains(&uuid) && merged.xml.expose().contains("port='6100'"));
-    let again = world.definitions.merge(merged.xml.expose(), &spec).await.unwrap();
+    let again = world.definitions.merge(merged.xml.expose(), &spec, None).await.unwrap();
     assert_eq!(again, merged);
-    let (fragments, ports) = world.definitions.render(ConsoleUuid::new(merged.uuid), &spec).await.unwrap();
+    let (fragments, ports) = world.definitions.render(ConsoleUuid::new(merged.uuid), &spec, None).await.unwrap();
     assert!(fragments.devices[0].contains("port='6100'") && ports == merged.ports);
     // Bad XML takes no port.
-    let error = world.definitions.merge("<domain>\n<name>x</domain>", &spec).await.unwrap_err().to_string();
+    let error = world.definitions.merge("<domain>\n<name>x</domain>", &spec, None).await.unwrap_err().to_string();
     assert!(error.starts_with("the domain's XML, line 2, column"), "{error}");
     assert_eq!(world.rows().await, [(6100, false)]);
+}
+
+#[tokio::test]
+async fn a_given_password_is_used_kept_and_not_shown() {
+    let world = World::new().await;
+    let spec: ConsoleSpec = serde_json::from_value(json!({"transport": "tcp", "vnc": {"password": "given"}})).unwrap();
+    let password = VncPassword::given("<let me>").unwrap();
+    let error = world.definitions.apply(&name(), &spec, None).await.unwrap_err().to_string();
+    assert!(error.contains("none is given now"), "{error}");
+    assert_eq!(world.domain().redefined, 0);
+    assert_eq!(world.domain().defined, XML);
+    let uuid = ConsoleUuid::new(Uuid::new_v4());
+    world.definitions.render(uuid, &spec, None).await.unwrap_err();
+    world.definitions.merge(XML, &spec, None).await.unwrap_err();
+    assert_eq!(world.rows().await, [], "no port is taken in vain");
+
+    let changed = world.definitions.apply(&name(), &spec, Some(&password)).await.unwrap();
+    let defined = world.domain().defined.clone();
+    assert!(changed.changed && defined.contains("passwd='&lt;let me&gt;'"), "{defined}");
+    assert!(!format!("{changed:?}").contains("let me"));
+    // Whoever asks for more does not have to know it.
+    let more = json!({"transport": "tcp", "vnc": {"password": "given", "keymap": "de"}, "serial": {"ports": 1}});
+    assert!(world.apply(more).await.unwrap().changed);
+    assert!(world.domain().defined.contains("passwd='&lt;let me&gt;'"));
+
+    // It comes along from another host, whose ports and paths are replaced.
+    let defined = world.domain().defined.clone();
+    let elsewhere = defined.replace("6100", "6999").replace("3000", "3999");
+    let arrived = world.definitions.incoming(&elsewhere).await.unwrap().unwrap();
+    assert!(arrived.expose().contains("passwd='&lt;let me&gt;'"), "{}", arrived.expose());
+    assert_eq!(*arrived.expose(), defined);
+    let without = elsewhere.replace(" passwd='&lt;let me&gt;'", "");
+    let error = world.definitions.incoming(&without).await.unwrap_err().to_string();
+    assert!(error.contains("none that was given earlier"), "a screen without it would be open to all: {error}");
+}
+
+#[tokio::test]
+async fn what_a_later_release_has_noted_stays_as_it_is() {
+    let world = World::new().await;
+    world.apply(json!({"vnc": {}})).await.unwrap();
+    let later = world.domain().defined.replace("<porthole:vnc", "<porthole:spice tls='yes'/><porthole:vnc");
+    world.domain().defined = later.clone();
+    let spec: ConsoleSpec = serde_json::from_value(json!({"vnc": {}})).unwrap();
+    let uuid = ConsoleUuid::new(read(XML.as_bytes()).unwrap().uuid.unwrap());
+    for said in [
+        world.apply(json!({"transport": "tcp", "vnc": {}, "serial": {"ports": 1}})).await.unwrap_err().to_string(),
+        world.definitions.show(&name()).await.unwrap_err().to_string(),
+        world.definitions.remove(&name()).await.unwrap_err().to_string(),
+        world.definitions.merge(&later, &spec, None).await.unwrap_err().to_string(),
+        world.definitions.incoming(&later).await.unwrap_err().to_string(),
+        world.definitions.settle(uuid).await.unwrap_err().to_string(),
+    ] {
+        assert!(said.contains("<spice> in Porthole's metadata is not known to this release"), "{said}");
+        assert!(said.contains("Use that release on this host"), "{said}");
+    }
+    assert_eq!(world.domain().defined, later);
+    assert_eq!(world.rows().await, []);
 }

@@ -56,3 +56,13 @@ pub enum RedefineError {
     #[error("cannot change the domain's definition")]
     Call(#[from] CallError),
 }
+
+impl RedefineError {
+    /// Whether the definition may be changed all the same: nobody has said no.
+    pub(crate) const fn may_be_done_yet(&self) -> bool {
+        match self {
+            Self::Read(_) | Self::Changed | Self::Call(CallError::Libvirt(_)) => false,
+            Self::Call(_) => true,
+        }
+    }
+}

@@ -2,6 +2,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use porthole_shared::clock::ManualClock;
+use porthole_tests::wait::{PATIENCE, eventually};
 use tokio::sync::{broadcast, mpsc, watch};
 
 use super::*;
@@ -78,13 +79,7 @@ impl World {
     }
 
     async fn becomes(&self, expected: &[(u16, &'static str)]) {
-        let reached = async {
-            while self.rows().await != expected {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-        };
-        let in_time = tokio::time::timeout(Duration::from_secs(10), reached).await;
-        assert!(in_time.is_ok(), "{:?}, not {expected:?}", self.rows().await);
+        eventually(PATIENCE, format!("{expected:?}"), async || self.rows().await == expected).await;
     }
 }
 

@@ -58,7 +58,8 @@ impl Ailment {
             Self::Full => "there is no room on the disk of [node] state_dir: make some",
             Self::ReadOnly => {
                 "the database in [node] state_dir is read-only: see whether its file system is mounted so \
-                 (`findmnt -T` says, the kernel's log says why) and whether porthole.db belongs to the agent's user"
+                 (`findmnt -T` says, the kernel's log says why) and whether porthole.db belongs to the agent's user; \
+                 when it can be written, start the agent again"
             }
             Self::Damaged => {
                 "the database in [node] state_dir is damaged: stop the agent, move porthole.db, porthole.db-wal and \
@@ -66,7 +67,9 @@ impl Ailment {
                  and API tokens are to be made anew, and the ports of libvirt's domains are found again"
             }
             Self::Failing => {
-                "the disk of [node] state_dir cannot be read or written: the kernel's log says why (`journalctl -k`)"
+                "the disk of [node] state_dir cannot be read or written: the kernel's log says why (`journalctl -k`), and \
+                 `findmnt -T` says whether it is read-only now, as Linux makes a file system that has errors; repair it, \
+                 then start the agent again"
             }
         }
     }

@@ -4,8 +4,9 @@ use std::collections::HashSet;
 
 use porthole_shared::clock::UnixTime;
 use porthole_shared::names::ConsoleUuid;
-use sqlx::Row as _;
-use sqlx::sqlite::{SqliteQueryResult, SqliteRow};
+use sqlx::query::Query;
+use sqlx::sqlite::{SqliteArguments, SqliteQueryResult, SqliteRow};
+use sqlx::{Row as _, Sqlite};
 
 use super::convert::{parsed, parsed_option, time, value};
 use super::{Error, Store, failed};
@@ -101,9 +102,7 @@ impl Store {
         now: UnixTime,
         expires: UnixTime,
     ) -> Result<(), Error> {
-        let operation = "noting that ports are held";
-        let mut write = self.write(operation).await?;
-        for port in ports {
+        self.each_port("noting that ports are held", ports, |port| {
             sqlx::query(
                 "INSERT INTO ports (port, state, adopted, since, expires) VALUES (?1, 'foreign', 0, ?2, ?3) \
                  ON CONFLICT (port) DO UPDATE SET since = ?2, expires = ?3 WHERE state = 'foreign'",
@@ -111,11 +110,8 @@ impl Store {
             .bind(port)
             .bind(now.0)
             .bind(expires.0)
-            .execute(&mut *write)
-            .await
-            .map_err(failed(operation))?;
-        }
-        write.commit().await.map_err(failed(operation))
+        })
+        .await
     }
 
     /// Something listens on ports of a domain that seems not to run. They are its own only for as long as it is found to
@@ -145,6 +141,20 @@ impl Store {
                     .await
                     .map_err(failed(operation))?;
             }
+        }
+        write.commit().await.map_err(failed(operation))
+    }
+
+    /// Does the same to each of these ports, or nothing to any.
+    async fn each_port(
+        &self,
+        operation: &'static str,
+        ports: &[u16],
+        statement: impl Fn(u16) -> Query<'static, Sqlite, SqliteArguments>,
+    ) -> Result<(), Error> {
+        let mut write = self.write(operation).await?;
+        for port in ports {
+            statement(*port).execute(&mut *write).await.map_err(failed(operation))?;
         }
         write.commit().await.map_err(failed(operation))
     }

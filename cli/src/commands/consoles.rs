@@ -9,6 +9,7 @@ use crate::output::{Cell, Output, Table, Tone};
 
 mod definition;
 mod merge;
+mod password;
 mod render;
 mod wanted;
 
@@ -31,7 +32,7 @@ enum Command {
     #[command(after_help = definition::SHOW_HELP)]
     Show(definition::Guest),
     /// Give a guest consoles, from its next start on
-    Apply(definition::Application),
+    Apply(definition::Request),
     /// Take the consoles away that a guest was given, from its next start on
     #[command(after_help = definition::REMOVE_HELP)]
     Remove(definition::Guest),
@@ -50,7 +51,7 @@ pub(super) fn run(
     match arguments.command {
         None => list(&agent()?, output),
         Some(Command::Show(guest)) => definition::show(&guest, &agent()?, output),
-        Some(Command::Apply(application)) => definition::apply(&application, &agent()?, output),
+        Some(Command::Apply(request)) => definition::apply(&request, &agent()?, output),
         Some(Command::Remove(guest)) => definition::remove(&guest, &agent()?, output),
         Some(Command::Render(request)) => render::run(request, output),
         Some(Command::Merge(request)) => merge::run(request, output),

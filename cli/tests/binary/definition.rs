@@ -35,7 +35,7 @@ fn what_is_defined_is_told_in_words_or_json() {
     let text = agent.run(&["consoles", "show", "web 1"]).ok().stdout;
     for words in [
         "web-01 (7c5d4b9e-2f0a-4c1e-9d63-1f5a2b3c4d5e), running",
-        "vnc, share policy ignore, keymap de",
+        "vnc, share policy ignore, keymap de, password random",
         "2 serial ports, telnet, output kept on the host",
         "vnc-0 on port 20000",
         "at the guest's next start: serial, vnc.",
@@ -108,4 +108,52 @@ fn filters_need_no_agent_and_name_what_does_not_fit() {
         let ran = render(more);
         assert!(ran.code != 0 && ran.stderr.contains(words), "{more:?}: {}", ran.stderr);
     }
+}
+
+#[test]
+fn a_password_comes_out_of_a_file_and_goes_nowhere_but_to_the_screen() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |text: &str| {
+        let path = folder.path().join("password");
+        std::fs::write(&path, text).unwrap();
+        path.to_string_lossy().into_owned()
+    };
+    let good = file("s3<ret'\n");
+    let render = |more: &[&str]| run(&[&["consoles", "render", "--uuid", WEB, "--vnc"], more].concat());
+    let shown = render(&["--vnc-password-file", &good]).ok().stdout;
+    assert!(shown.contains("passwd='s3&lt;ret&apos;'") && shown.contains("password='given'"), "{shown}");
+    let merged = filter(&["--vnc", "--vnc-password-file", &good], b"<domain><name>a</name></domain>");
+    assert!(merged.stdout.contains("passwd='s3&lt;ret&apos;'"), "{}", merged.stderr);
+    // Later nobody has to know it.
+    let again = filter(&["--vnc", "--vnc-password-rule", "given"], merged.stdout.as_bytes());
+    assert_eq!((again.code, &again.stdout), (0, &merged.stdout), "{}", again.stderr);
+
+    let agent = Stub::always(Reply::Json(200, json!({"changed": true, "definition": definition()})));
+    agent.run(&["consoles", "apply", "web", "--vnc", "--vnc-password-file", &good]).ok();
+    let expected = json!({"transport": "sealed", "vnc": {"share": "ignore", "password": "given"},
+        "vnc_password": "s3<ret'"});
+    assert_eq!(agent.seen()[0].body, expected);
+
+    for (text, words) in [
+        ("", "the VNC password is empty"),
+        ("secret-and-long\n", "looks at the first 8 characters"),
+        ("s3cr\u{e9}t\n", "not a printable one of ASCII"),
+        ("s3cret\nmore\n", "not a printable one of ASCII"),
+    ] {
+        let ran = render(&["--vnc-password-file", &file(text)]).failed(1).saying(&[words]);
+        assert!(!ran.stderr.contains("s3cr") && !ran.stderr.contains("secret-and"), "{}", ran.stderr);
+    }
+    let good = file("s3cret\n");
+    for (more, words) in [
+        (&["--vnc-password-rule", "given"][..], "none is given now"),
+        (&["--vnc-password-file", &good, "--vnc-password-rule", "none"], "a screen that is to have none"),
+    ] {
+        render(more).failed(1).saying(&[words, "--vnc-password-file"]);
+    }
+    render(&["--vnc-password-file", "/nowhere/at/all"]).failed(1).saying(&["/nowhere/at/all: No such file"]);
+    run(&["consoles", "apply", "web", "--serial", "1", "--vnc-password-file", &good]).failed(2).saying(&["--vnc"]);
+    let ran = filter(&["--vnc", "--vnc-password-file", "-"], b"<domain><name>a</name></domain>");
+    assert!(ran.code == 1 && ran.stderr.contains("standard input is the domain's XML here"), "{}", ran.stderr);
+    let ran = run(&["consoles", "apply", "web", "--vnc", "--vnc-password-rule", "hunter2"]).failed(2);
+    assert!(ran.stderr.contains("use random, none or given"), "{}", ran.stderr);
 }

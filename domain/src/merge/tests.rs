@@ -2,6 +2,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::metadata::read;
+use crate::password::VncPassword;
+use crate::spec::Transport;
 
 mod examples;
 mod generated;
@@ -17,7 +19,15 @@ fn host() -> Host {
 }
 
 fn fresh(password: &str) -> Fresh {
-    Fresh { uuid: Uuid::try_parse(UUID).unwrap(), password: VncPassword::known(password).unwrap() }
+    let passwords = Passwords { random: VncPassword::given(password).unwrap(), given: None };
+    Fresh { uuid: Uuid::try_parse(UUID).unwrap(), passwords }
+}
+
+/// The same, with one that somebody gives.
+fn giving(password: &str) -> Fresh {
+    let given = VncPassword::given(password).ok();
+    let fresh = fresh("AAAAAAAA");
+    Fresh { passwords: Passwords { given, ..fresh.passwords }, ..fresh }
 }
 
 /// What fits a specification: serial ports from 10000, the screen at 20000.

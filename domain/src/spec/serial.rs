@@ -3,7 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Error, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::word::words;
 use crate::host::{AbsolutePath, InvalidPath};
@@ -35,9 +37,10 @@ words! {
     }
 }
 
-/// How many serial ports a guest has, 0 to 4.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "u8", into = "u8")]
+/// How many serial ports a guest has, 0 to 4. In JSON it may also be asked for by what a flavor and an image say
+/// (`{"flavor": 3, "image": 2}`, [`SerialPorts::from_flavor_and_image`]); it is a number from then on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(into = "u8")]
 pub struct SerialPorts(u8);
 
 /// There cannot be so many serial ports.
@@ -81,6 +84,46 @@ impl TryFrom<u8> for SerialPorts {
     type Error = InvalidPorts;
     fn try_from(count: u8) -> Result<Self, InvalidPorts> {
         if count <= MOST { Ok(Self(count)) } else { Err(InvalidPorts::TooMany(count)) }
+    }
+}
+
+/// What Nova knows of it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ByNova {
+    #[serde(default)]
+    flavor: Option<u8>,
+    #[serde(default)]
+    image: Option<u8>,
+}
+
+impl<'de> Deserialize<'de> for SerialPorts {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+
+        impl<'de> Visitor<'de> for Either {
+            type Value = SerialPorts;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "a number of serial ports (0 to {MOST}), or what the flavor and the image say")
+            }
+
+            fn visit_u64<E: Error>(self, count: u64) -> Result<SerialPorts, E> {
+                u8::try_from(count).unwrap_or(u8::MAX).try_into().map_err(E::custom)
+            }
+
+            fn visit_i64<E: Error>(self, count: i64) -> Result<SerialPorts, E> {
+                let count = u64::try_from(count).map_err(|_| E::custom("there cannot be less than 0 serial ports"))?;
+                self.visit_u64(count)
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<SerialPorts, A::Error> {
+                let ByNova { flavor, image } = ByNova::deserialize(MapAccessDeserializer::new(map))?;
+                SerialPorts::from_flavor_and_image(flavor, image).map_err(A::Error::custom)
+            }
+        }
+
+        deserializer.deserialize_any(Either)
     }
 }
 
@@ -166,6 +209,30 @@ mod tests {
         ] {
             let counted = SerialPorts::from_flavor_and_image(flavor, image);
             assert_eq!(counted.map(SerialPorts::number), ports, "{flavor:?} {image:?}");
+        }
+    }
+
+    #[test]
+    fn a_number_or_what_nova_knows() {
+        for (json, ports) in
+            [("2", 2), (r#"{"flavor": 3, "image": 2}"#, 2), (r#"{"flavor": null}"#, 1), ("{}", 1), ("0", 0)]
+        {
+            let read: SerialPorts = serde_json::from_str(json).unwrap();
+            assert_eq!((read.number(), serde_json::to_string(&read).unwrap()), (ports, ports.to_string()), "{json}");
+        }
+        for (json, words) in [
+            ("5", "5 serial ports are too many"),
+            ("300", "too many"),
+            ("-1", "less than 0"),
+            (
+                r#"{"flavor": 1, "image": 2}"#,
+                "the image asks for 2 serial ports (hw_serial_port_count), its flavor allows 1",
+            ),
+            (r#"{"flavour": 1}"#, "unknown field `flavour`"),
+            (r#""2""#, "a number of serial ports (0 to 4), or what the flavor and the image say"),
+        ] {
+            let error = serde_json::from_str::<SerialPorts>(json).unwrap_err().to_string();
+            assert!(error.contains(words), "{json}: {error}");
         }
     }
 

@@ -4,12 +4,20 @@ use std::fmt;
 
 /// A text is none of the words.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{what} {text:?} is not known: use {}", Choice(.words))]
+#[error("{what}{} is not known: use {}", Said(.text.as_deref()), Choice(.words))]
 pub struct UnknownWord {
     pub(super) what: &'static str,
-    /// Cut: it may be anything.
-    pub(super) text: String,
+    /// Cut: it may be anything. Not there where it may be a secret in the wrong place.
+    pub(super) text: Option<String>,
     pub(super) words: Vec<&'static str>,
+}
+
+struct Said<'a>(Option<&'a str>);
+
+impl fmt::Display for Said<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |text| write!(f, " {text:?}"))
+    }
 }
 
 struct Choice<'a>(&'a [&'static str]);
@@ -23,9 +31,14 @@ impl fmt::Display for Choice<'_> {
     }
 }
 
-/// Makes such an enum.
+/// What an error says of a text that is none of the words.
+pub(super) fn quoted(text: &str, may_be_secret: bool) -> Option<String> {
+    (!may_be_secret).then(|| text.chars().take(40).collect())
+}
+
+/// Makes such an enum. What stands where a word may be confused with a secret is not said in errors: `unquoted true`.
 macro_rules! words {
-    ($(#[$doc:meta])* $name:ident, $what:literal, default $default:ident, {
+    ($(#[$doc:meta])* $name:ident, $what:literal, $(default $default:ident,)? $(unquoted $secret:literal,)? {
         $($(#[$variant_doc:meta])* $variant:ident = $word:literal,)+
     }) => {
         $(#[$doc])*
@@ -43,9 +56,9 @@ macro_rules! words {
             }
         }
 
-        impl Default for $name {
+        $(impl Default for $name {
             fn default() -> Self { Self::$default }
-        }
+        })?
 
         impl std::str::FromStr for $name {
             type Err = $crate::spec::word::UnknownWord;
@@ -53,7 +66,7 @@ macro_rules! words {
                 Self::ALL.iter().copied().find(|known| known.as_str() == text).ok_or_else(|| {
                     $crate::spec::word::UnknownWord {
                         what: $what,
-                        text: text.chars().take(40).collect(),
+                        text: $crate::spec::word::quoted(text, false $(|| $secret)?),
                         words: Self::ALL.iter().map(|known| known.as_str()).collect(),
                     }
                 })

@@ -177,3 +177,13 @@ fn socket_in(directory: &Path) -> PathBuf {
 fn text(path: &Path) -> String {
     path.to_string_lossy().into_owned()
 }
+
+/// Settings for consoles that the agent writes into domains of that libvirt: files where either may write, and ports that
+/// are soon free when nobody needs them any more.
+pub fn consoles_of(libvirt: &PrivateLibvirt) -> impl FnOnce(AgentBuilder) -> AgentBuilder + Send + use<> {
+    let (sockets, logs) = (text(libvirt.sockets()), text(&libvirt.directory().join("log")));
+    move |agent| {
+        let agent = agent.set("consoles.sockets", sockets).set("consoles.logs", logs);
+        agent.set("ports.grace", "1s").set("ports.compare_every", "1s")
+    }
+}

@@ -9,6 +9,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
 use super::{Figure, Noise, control};
+use crate::guest::NAMESPACE;
 use crate::libvirt::PrivateLibvirt;
 use crate::places;
 use crate::stack::Stack;
@@ -26,8 +27,7 @@ pub async fn measure(rounds: usize, noise: &mut Noise) -> Result<Vec<Figure>> {
     let stack = stack.try_start().await?;
     let guest = with.guest("measured").define().await?;
     let element = "<consoles transport='sealed'><vnc share='ignore'/></consoles>";
-    let uri = "https://porthole.dev/xmlns/consoles/1.0";
-    guest.virsh("metadata", &["--uri", uri, "--key", "porthole", "--set", element, "--config"]).await?;
+    guest.virsh("metadata", &["--uri", NAMESPACE, "--key", "porthole", "--set", element, "--config"]).await?;
     let xml = with.virsh(&["dumpxml", guest.name()]).await?;
     let other = without.guest("measured").define().await?;
 

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+use super::NAMESPACE;
 use super::builder::GuestBuilder;
 use super::system::Boot;
 use crate::libvirt::PrivateLibvirt;
@@ -130,10 +131,9 @@ pub(super) fn domain(guest: &GuestBuilder, boot: &Boot) -> String {
 
     // As Porthole marks the domains whose consoles are its own.
     let metadata = if guest.managed {
-        "<metadata><porthole:consoles xmlns:porthole='https://porthole.dev/xmlns/consoles/1.0' transport='sealed'/>\
-         </metadata>"
+        format!("<metadata><porthole:consoles xmlns:porthole='{NAMESPACE}' transport='sealed'/></metadata>")
     } else {
-        ""
+        String::new()
     };
     let mut xml = String::new();
     // Writing to a String cannot fail.

@@ -2,14 +2,12 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::Stdio;
 
 use http::{Method, StatusCode};
 use porthole_shared::binding::BindingSecret;
 use porthole_tests::agent::{Agent, AgentBuilder};
-use porthole_tests::places;
+use porthole_tests::command::porthole;
 use porthole_tests::stack::Stack;
-use porthole_tests::wait::{PATIENCE, within};
 use serde_json::Value;
 use tokio::net::TcpListener;
 use uuid::Uuid;
@@ -46,18 +44,9 @@ pub(crate) fn secret() -> String {
     BindingSecret::random().expect("random bytes").to_text().expose().clone()
 }
 
-/// What a successful `porthole` says.
-pub(crate) async fn porthole(agent: &Agent, arguments: &[&str]) -> String {
-    let mut command = tokio::process::Command::new(places::binary("porthole").expect("porthole is built"));
-    command.arg("--socket").arg(agent.socket()).args(arguments).stdin(Stdio::null()).kill_on_drop(true);
-    let output = within(PATIENCE, format!("porthole {arguments:?}"), command.output()).await.expect("porthole runs");
-    assert!(output.status.success(), "porthole {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).expect("UTF-8")
-}
-
 /// What `porthole audit --json` says with these arguments: an entry each line.
 pub(crate) async fn audit(agent: &Agent, arguments: &[&str]) -> Vec<Value> {
-    let printed = porthole(agent, &[&["--json", "audit"], arguments].concat()).await;
+    let printed = porthole(agent, &[&["--json", "audit"], arguments].concat()).await.ok();
     printed.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
 }
 

@@ -1,30 +1,25 @@
 //! Consoles that the agent writes into domains of a real libvirt: applied, shown, started, opened, removed.
 
 use http::Method;
-use porthole_tests::agent::{Agent, AgentBuilder, Mint};
-use porthole_tests::guest::{Graphics, Listen, Serial, assert_says_hello};
+use porthole_tests::agent::{Agent, Mint, consoles_of};
+use porthole_tests::command;
+use porthole_tests::guest::{Graphics, Listen, NAMESPACE, Serial, assert_says_hello};
 use porthole_tests::libvirt::PrivateLibvirt;
-use porthole_tests::places;
 use porthole_tests::ports::free_port;
 use porthole_tests::stack::Stack;
-use porthole_tests::wait::{PATIENCE, eventually, within};
+use porthole_tests::wait::{PATIENCE, eventually};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::support::{define, folder, write};
+use crate::support::{define, try_consoles, write};
 
 /// The agent on that libvirt, with the host's folders where it may write.
-async fn stack(libvirt: &PrivateLibvirt) -> Stack {
-    let (sockets, logs) = (folder(libvirt.sockets()), folder(&libvirt.directory().join("log")));
-    let settings = move |agent: AgentBuilder| {
-        let agent = agent.set("consoles.sockets", sockets).set("consoles.logs", logs);
-        agent.set("ports.grace", "1s").set("ports.compare_every", "1s")
-    };
-    Stack::builder().libvirt(libvirt).agent(settings).start().await
+pub(crate) async fn stack(libvirt: &PrivateLibvirt) -> Stack {
+    Stack::builder().libvirt(libvirt).agent(consoles_of(libvirt)).start().await
 }
 
 /// A domain that is defined and does not run, with secrets that are none of ours.
-async fn defined(libvirt: &PrivateLibvirt) -> Uuid {
+pub(crate) async fn defined(libvirt: &PrivateLibvirt) -> Uuid {
     let uuid = Uuid::new_v4();
     let guest = libvirt.guest("applied").uuid(uuid);
     let xml = guest.graphics([Graphics::vnc(Listen::Tcp(free_port()))]).serials([Serial::Pty]).xml().unwrap();
@@ -36,15 +31,11 @@ async fn defined(libvirt: &PrivateLibvirt) -> Uuid {
 }
 
 /// Runs `porthole consoles …` at that agent; its JSON.
-async fn porthole(agent: &Agent, arguments: &[&str]) -> Value {
-    let mut command = tokio::process::Command::new(places::binary("porthole").expect("porthole is built"));
-    command.arg("--socket").arg(agent.socket()).args(["--json", "consoles"]).args(arguments).kill_on_drop(true);
-    let output = within(PATIENCE, format!("{arguments:?}"), command.output()).await.expect("porthole runs");
-    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    serde_json::from_slice(&output.stdout).expect("JSON")
+pub(crate) async fn porthole(agent: &Agent, arguments: &[&str]) -> Value {
+    command::porthole(agent, &[&["--json", "consoles"], arguments].concat()).await.json()
 }
 
-async fn dump(libvirt: &PrivateLibvirt, uuid: Uuid) -> String {
+pub(crate) async fn dump(libvirt: &PrivateLibvirt, uuid: Uuid) -> String {
     libvirt.virsh(&["dumpxml", "--inactive", "--security-info", &uuid.to_string()]).await.unwrap()
 }
 
@@ -144,6 +135,7 @@ async fn what_cannot_be_is_refused_in_words_and_changes_nothing() {
     for (body, status, code) in [
         (json!({"vnc": {}, "spice": {}}), 400, "bad_request"),
         (json!({"serial": {"ports": 5}}), 400, "bad_request"),
+        (json!({"serial": {"ports": {"flavor": 1, "image": 2}}}), 400, "bad_request"),
         (json!({"vnc": {"keymap": "../de"}}), 400, "bad_request"),
         (json!({"serial": {"ports": 1, "log": "/etc/passwd"}}), 400, "bad_request"),
     ] {
@@ -165,6 +157,37 @@ async fn what_cannot_be_is_refused_in_words_and_changes_nothing() {
     libvirt.virsh(&["managedsave", &uuid.to_string()]).await.unwrap();
     let (status, _, applied) = put(&path, json!({"vnc": {}})).await;
     assert_eq!((status, &applied["definition"]["saved"]), (200, &json!(true)), "{applied}");
+}
+
+#[tokio::test]
+async fn what_a_later_release_has_noted_is_left_as_it_is_and_opens() {
+    let libvirt = PrivateLibvirt::start().await;
+    let (stack, uuid) = (stack(&libvirt).await, defined(&libvirt).await);
+    let name = uuid.to_string();
+    porthole(&stack.agent, &["apply", &name, "--vnc", "--serial", "1"]).await;
+    let later = "<consoles transport='sealed'><vnc share='ignore'/><spice tls='yes'/>\
+                 <serial ports='1' protocol='raw' log='host'/></consoles>";
+    let note = ["metadata", &name, "--uri", NAMESPACE, "--key", "porthole", "--set", later, "--config"];
+    libvirt.virsh(&note).await.unwrap();
+    libvirt.virsh(&["start", &name]).await.unwrap();
+    let before = dump(&libvirt, uuid).await;
+    assert!(before.contains("spice tls="), "{before}");
+
+    let path = format!("/v1/consoles/{uuid}/definition");
+    for (method, body) in
+        [(Method::GET, None), (Method::PUT, Some(json!({"transport": "tcp", "vnc": {}}))), (Method::DELETE, None)]
+    {
+        let (status, answer) = stack.agent.api(method, &path, body.as_ref()).await.unwrap();
+        assert_eq!((status.as_u16(), &answer["code"]), (409, &json!("bad_xml")), "{answer}");
+        let detail = answer["detail"].as_str().unwrap();
+        assert!(detail.contains("<spice> in Porthole's metadata is not known to this release"), "{detail}");
+        assert!(detail.contains("Use that release on this host"), "{detail}");
+    }
+    let refused = try_consoles(&["merge", "--vnc"], &before).await.unwrap_err();
+    assert!(refused.contains("<spice> in Porthole's metadata"), "{refused}");
+    assert_eq!(dump(&libvirt, uuid).await, before);
+    assert!(stack.view(Mint::of(uuid)).await.full_frame().await.unwrap().width > 0);
+    assert_says_hello(&stack, &stack.agent, uuid, 0).await;
 }
 
 #[tokio::test]

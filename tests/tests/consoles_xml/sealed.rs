@@ -11,6 +11,10 @@ use uuid::Uuid;
 
 use crate::support::{define, merged};
 
+/// The packaged rules, and QEMU's user there.
+const DEBIAN: (&str, &str) = ("tmpfiles.d/porthole.conf", "libvirt-qemu");
+const OTHERS: (&str, &str) = ("rpm/tmpfiles.d/porthole.conf", "qemu");
+
 /// A folder that goes with the test.
 struct Folder(PathBuf);
 
@@ -20,9 +24,9 @@ impl Drop for Folder {
     }
 }
 
-/// Makes the folder by the packaged rules, with a user of this machine's in the place of the agent's.
-fn made_by_the_rules(folder: &Path, rules: &Path) {
-    let packaged = fs::read_to_string(places::workspace().join("packaging/tmpfiles.d/porthole.conf")).unwrap();
+/// Makes the folder by the packaged rules, with users of this machine's in the place of the agent's and QEMU's.
+fn made_by_the_rules(packaged: &str, qemu: &str, folder: &Path, rules: &Path) {
+    let packaged = fs::read_to_string(places::workspace().join("packaging").join(packaged)).unwrap();
     let text: String = packaged
         .lines()
         .filter(|line| line.contains(" /run/porthole-consoles "))
@@ -30,6 +34,9 @@ fn made_by_the_rules(folder: &Path, rules: &Path) {
         .collect();
     let text = text.replace("user:porthole:", "user:daemon:").replace(" porthole ", " daemon ");
     assert_eq!(text.matches("daemon").count(), 2, "{text}");
+    let owner = format!(" 0710 {qemu} daemon ");
+    assert!(text.contains(&owner), "{text}");
+    let text = text.replace(&owner, " 0710 libvirt-qemu daemon ");
     fs::write(rules, text).unwrap();
     let made = Command::new("systemd-tmpfiles").arg("--create").arg(rules).output().unwrap();
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
@@ -51,7 +58,7 @@ async fn the_agents_user_reaches_them_and_others_do_not() {
     let libvirt = PrivateLibvirt::builder().gives_sockets_away().start().await.unwrap();
     let uuid = Uuid::new_v4();
     let folder = Folder(PathBuf::from(format!("/tmp/ph-{}", &uuid.simple().to_string()[..12])));
-    made_by_the_rules(&folder.0, &libvirt.directory().join("rules.conf"));
+    made_by_the_rules(DEBIAN.0, DEBIAN.1, &folder.0, &libvirt.directory().join("rules.conf"));
     let xml = libvirt.guest("sealed").uuid(uuid).xml().unwrap();
     let path = folder.0.to_string_lossy().into_owned();
     let arguments = ["--serial", "1", "--log", "off", "--sockets", &path];
@@ -66,4 +73,20 @@ async fn the_agents_user_reaches_them_and_others_do_not() {
         assert_eq!(connecting(user, group, &socket), "PermissionError: [Errno 13] Permission denied");
     }
     libvirt.virsh(&["destroy", &uuid.to_string()]).await.unwrap();
+}
+
+#[test]
+fn the_rules_of_other_systems_make_the_same_folder() {
+    let directory = tempfile::tempdir().unwrap();
+    let made = |(packaged, qemu), name: &str| {
+        let folder = directory.path().join(name);
+        made_by_the_rules(packaged, qemu, &folder, &directory.path().join("rules.conf"));
+        let script = "import os, sys; print(os.getxattr(sys.argv[1], 'system.posix_acl_default').hex())";
+        let acl = Command::new("/usr/bin/python3").args(["-c", script]).arg(&folder).output().unwrap();
+        let about = fs::metadata(&folder).unwrap();
+        (about.uid(), about.gid(), about.mode() & 0o7777, String::from_utf8(acl.stdout).unwrap())
+    };
+    let debian = made(DEBIAN, "debian");
+    assert!(debian.2 == 0o710 && debian.3.trim().len() > 8, "{debian:?}");
+    assert_eq!(made(OTHERS, "others"), debian);
 }

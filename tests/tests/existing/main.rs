@@ -1,13 +1,10 @@
 //! Domains that Porthole has not made, as people and other programs define them: each is listed with its consoles and
 //! with why one cannot be opened, and opens as it is, its definition unchanged.
 
-use std::process::Stdio;
-
+use porthole_tests::command::porthole;
 use porthole_tests::guest::{Guest, GuestBuilder};
 use porthole_tests::libvirt::PrivateLibvirt;
-use porthole_tests::places;
 use porthole_tests::stack::Stack;
-use porthole_tests::wait::{PATIENCE, within};
 use serde_json::{Value, json};
 
 /// A guest whose devices are written by hand.
@@ -30,10 +27,7 @@ fn closed(listed: &Value) -> Vec<(String, String)> {
 
 /// The line of `porthole consoles` about a guest.
 async fn line(stack: &Stack, guest: &Guest) -> String {
-    let mut command = tokio::process::Command::new(places::binary("porthole").expect("porthole is built"));
-    command.arg("--socket").arg(stack.agent.socket()).arg("consoles").stdin(Stdio::null()).kill_on_drop(true);
-    let output = within(PATIENCE, "porthole consoles", command.output()).await.expect("porthole runs");
-    let text = String::from_utf8(output.stdout).expect("UTF-8");
+    let text = porthole(&stack.agent, &["consoles"]).await.ok();
     text.lines().find(|line| line.starts_with(guest.name())).unwrap_or_else(|| panic!("{text}")).to_owned()
 }
 

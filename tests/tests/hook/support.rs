@@ -1,11 +1,12 @@
 //! What the tests of the hook share.
 
-use std::path::Path;
 use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
 
 use http::Method;
-use porthole_tests::agent::{Agent, AgentBuilder};
+use porthole_tests::agent::{Agent, AgentBuilder, consoles_of};
+use porthole_tests::command;
+pub(crate) use porthole_tests::guest::NAMESPACE;
 use porthole_tests::guest::{Graphics, Guest, Listen};
 use porthole_tests::libvirt::PrivateLibvirt;
 use porthole_tests::places;
@@ -18,9 +19,6 @@ use uuid::Uuid;
 
 /// No hook takes longer, whatever happens. libvirt waits for it.
 pub(crate) const LONGEST: Duration = Duration::from_secs(2);
-
-/// Porthole's namespace.
-pub(crate) const NAMESPACE: &str = "https://porthole.dev/xmlns/consoles/1.0";
 
 /// A libvirt that runs the hook, and an agent that answers it.
 pub(crate) async fn hooked() -> (PrivateLibvirt, Stack) {
@@ -61,11 +59,8 @@ pub(crate) async fn hook(config: &str, arguments: &[&str], input: &[u8]) -> (Out
 
 /// `porthole …` on the agent's socket: its exit status, what it printed, what it said of a failure.
 pub(crate) async fn porthole(agent: &Agent, arguments: &[&str]) -> (i32, Value, String) {
-    let mut command = Command::new(places::binary("porthole").expect("the command is built"));
-    command.arg("--socket").arg(agent.socket()).arg("--json").args(arguments).stdin(Stdio::null());
-    let output = within(PATIENCE, "porthole to end", command.output()).await.expect("it starts");
-    let printed = serde_json::from_slice(&output.stdout).unwrap_or_default();
-    (output.status.code().expect("a code"), printed, String::from_utf8_lossy(&output.stderr).into_owned())
+    let said = command::porthole(agent, &[&["--json"], arguments].concat()).await;
+    (said.code.expect("a code"), serde_json::from_str(&said.out).unwrap_or_default(), said.err)
 }
 
 /// How many serial ports a guest of these tests has.
@@ -73,11 +68,8 @@ pub(crate) const SERIAL: usize = 2;
 
 /// Settings for consoles of Porthole's on this host.
 pub(crate) fn with_consoles(agent: AgentBuilder, host: &PrivateLibvirt, low: u16) -> AgentBuilder {
-    let text = |path: &Path| path.to_string_lossy().into_owned();
-    let agent = agent.set("consoles.sockets", text(host.sockets()));
-    let agent = agent.set("consoles.logs", text(&host.directory().join("log")));
-    let agent = agent.set("ports.serial", format!("{low}:{}", low + 30)).set("ports.grace", "1s");
-    agent.set("ports.graphics", format!("{}:{}", low + 30, low + 50)).set("ports.compare_every", "1s")
+    let agent = consoles_of(host)(agent).set("ports.serial", format!("{low}:{}", low + 30));
+    agent.set("ports.graphics", format!("{}:{}", low + 30, low + 50))
 }
 
 /// Defines a guest with Porthole's consoles: a screen and serial ports.

@@ -1,87 +1,28 @@
 //! A database that takes nothing: no port changes hands, whoever asks is told what to do, and what was given is still
 //! there afterwards.
 
-use std::io::ErrorKind;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::process::Stdio;
 
 use http::Method;
 use porthole_tests::agent::AgentBuilder;
+use porthole_tests::disk::{SmallDisk, fill};
 use porthole_tests::stack::Stack;
 use porthole_tests::wait::{PATIENCE, eventually};
 use serde_json::Value;
-use tokio::io::AsyncReadExt as _;
-use tokio::process::{Child, Command};
 use uuid::Uuid;
 
 use crate::support::{allocate, ports, ports_of};
 
-/// A file system of two megabytes, in a mount namespace that ends with its holder, and its holder with this process.
-struct SmallDisk {
-    holder: Child,
-}
-
-impl SmallDisk {
-    async fn new() -> Self {
-        let script = "mount -t tmpfs -o size=2m,mode=0755 none /mnt && echo mounted && exec cat";
-        let mut holder = Command::new("unshare")
-            .args(["--mount", "sh", "-c", script])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .expect("unshare");
-        let mut said = [0; 8];
-        holder.stdout.as_mut().expect("it is piped").read_exact(&mut said).await.expect("a mount");
-        assert_eq!(&said, b"mounted\n");
-        Self { holder }
-    }
-
-    fn mounts(&self) -> String {
-        format!("--mount=/proc/{}/ns/mnt", self.holder.id().expect("it runs"))
-    }
-
-    /// From this process's point of view.
-    fn path(&self) -> PathBuf {
-        PathBuf::from(format!("/proc/{}/root/mnt", self.holder.id().expect("it runs")))
-    }
-
-    async fn remount(&self, options: &str) {
-        let mount = ["mount", "-o", &format!("remount,{options}"), "/mnt"].map(str::to_owned);
-        let status = Command::new("nsenter").arg(self.mounts()).args(mount).status().await.expect("nsenter");
-        assert!(status.success(), "{status}");
-    }
-
-    /// A stack whose agent keeps its state there.
-    async fn stack(&self) -> Stack {
-        let mounts = self.mounts();
-        let settings = move |agent: AgentBuilder| {
-            alone(agent).set("node.state_dir", "/mnt/state").under(["nsenter".to_owned(), mounts])
-        };
-        Stack::builder().agent(settings).start().await
-    }
+/// A stack whose agent keeps its state there.
+async fn stack_on(disk: &SmallDisk) -> Stack {
+    let within = disk.enter();
+    let settings = move |agent: AgentBuilder| alone(agent).set("node.state_dir", "/mnt/state").under(within);
+    Stack::builder().agent(settings).start().await
 }
 
 /// Without libvirt, it wants something to show.
 fn alone(agent: AgentBuilder) -> AgentBuilder {
     agent.external(Uuid::new_v4(), "raw", "tcp", SocketAddr::from(([127, 0, 0, 1], 9)))
-}
-
-/// Writes until there is no room.
-fn fill(file: &Path) {
-    use std::io::Write as _;
-    let mut file = std::fs::File::create(file).expect("a file");
-    // A smaller piece may still fit where a larger one does not.
-    for piece in [64 * 1024, 4096, 1] {
-        loop {
-            match file.write(&vec![0; piece]) {
-                Ok(_) => {}
-                Err(error) if error.kind() == ErrorKind::StorageFull => break,
-                Err(error) => panic!("{error}"),
-            }
-        }
-    }
 }
 
 async fn release(stack: &Stack, domain: Uuid) -> (u16, Value) {
@@ -100,7 +41,7 @@ fn assert_told(answer: &(u16, Value), status: u16, code: &str, words: &str) {
 #[tokio::test]
 async fn without_room_no_port_changes_hands_and_with_room_they_do_again() {
     let disk = SmallDisk::new().await;
-    let stack = disk.stack().await;
+    let stack = stack_on(&disk).await;
     let (first, filler) = (Uuid::new_v4(), disk.path().join("filler"));
     assert_eq!(allocate(&stack.agent, first, &["serial-0", "vnc-0"]).await.0, 200);
 
@@ -132,7 +73,7 @@ async fn without_room_no_port_changes_hands_and_with_room_they_do_again() {
 #[tokio::test]
 async fn on_a_read_only_disk_it_does_not_start_and_says_why_and_nothing_is_lost() {
     let disk = SmallDisk::new().await;
-    let mut stack = disk.stack().await;
+    let mut stack = stack_on(&disk).await;
     let domain = Uuid::new_v4();
     assert_eq!(allocate(&stack.agent, domain, &["serial-0", "vnc-0"]).await.0, 200);
     let before = ports(&stack.agent).await;
@@ -146,6 +87,46 @@ async fn on_a_read_only_disk_it_does_not_start_and_says_why_and_nothing_is_lost(
     disk.remount("rw").await;
     stack.agent.start_again().await;
     assert_eq!(ports(&stack.agent).await, before);
+}
+
+#[tokio::test]
+async fn where_the_kernel_makes_the_disk_read_only_nothing_changes_and_after_its_repair_all_is_there() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let image = folder.path().join("disk.img");
+    let disk = SmallDisk::ext4(&image).await;
+    let mut stack = stack_on(&disk).await;
+    let domain = Uuid::new_v4();
+    assert_eq!(allocate(&stack.agent, domain, &["serial-0", "vnc-0"]).await.0, 200);
+    let before = ports(&stack.agent).await;
+
+    // As ext4 does when its disk fails; a mere remount Linux refuses while somebody has files open for writing there. What
+    // was not on the disk by then is lost, as in a crash of the host.
+    disk.run("sync -f /mnt && mount -o remount,abort /mnt && ! touch /mnt/file").await;
+    let other = Uuid::new_v4();
+    // Whoever writes first hears that the disk fails; then SQLite has looked at the file again.
+    let refused = allocate(&stack.agent, other, &["serial-0", "vnc-0"]).await;
+    let detail = refused.1["detail"].as_str().expect("a detail");
+    assert!(refused.0 == 500 && detail.contains("no port has changed hands"), "{refused:?}");
+    assert!(detail.contains("`findmnt -T` says"), "{detail}");
+    let again = allocate(&stack.agent, other, &["serial-0", "vnc-0"]).await;
+    assert_told(&again, 500, "database_read_only", "see whether its file system is mounted so");
+    assert_told(&release(&stack, domain).await, 500, "database_read_only", "see whether its file system is mounted so");
+    assert_eq!(ports(&stack.agent).await, before, "it can be asked all the same");
+    let readiness = stack.agent.admin_fetch("/readyz").await.expect("an answer");
+    assert_eq!(readiness.status(), 503);
+    assert!(
+        readiness.body().starts_with(b"not ready\nthe database cannot be written: the database in"),
+        "{readiness:?}"
+    );
+
+    // Repaired, it is mounted anew, and the agent started anew: what it has open is of the mount before.
+    stack.agent.stop().await;
+    let image = image.to_string_lossy();
+    disk.run(&format!("umount /mnt && {{ e2fsck -f -y {image} || [ $? -le 1 ]; }} >&2 && mount -o loop {image} /mnt"))
+        .await;
+    stack.agent.start_again().await;
+    assert_eq!(ports(&stack.agent).await, before);
+    assert_eq!(allocate(&stack.agent, other, &["serial-0", "vnc-0"]).await.0, 200);
 }
 
 #[tokio::test]

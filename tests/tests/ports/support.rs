@@ -1,11 +1,8 @@
 //! What these tests share.
 
-use std::process::Stdio;
-
 use http::Method;
 use porthole_tests::agent::Agent;
-use porthole_tests::places;
-use porthole_tests::wait::{PATIENCE, within};
+use porthole_tests::command::porthole;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -39,9 +36,5 @@ pub(crate) async fn allocate(agent: &Agent, domain: Uuid, devices: &[&str]) -> (
 
 /// What `porthole ports` prints.
 pub(crate) async fn porthole_ports(agent: &Agent) -> String {
-    let mut command = tokio::process::Command::new(places::binary("porthole").expect("porthole is built"));
-    command.arg("--socket").arg(agent.socket()).arg("ports").stdin(Stdio::null()).kill_on_drop(true);
-    let output = within(PATIENCE, "porthole ports", command.output()).await.expect("porthole runs");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).expect("UTF-8")
+    porthole(agent, &["ports"]).await.ok()
 }

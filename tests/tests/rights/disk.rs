@@ -1,77 +1,26 @@
 //! A disk without room.
 
-use std::io::{ErrorKind, Write as _};
-use std::path::{Path, PathBuf};
-use std::process::Stdio;
-
 use porthole_tests::agent::Mint;
+use porthole_tests::disk::{SmallDisk, fill};
 use porthole_tests::stack::Stack;
 use porthole_tests::wait::{PATIENCE, eventually, eventually_some};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
-use tokio::process::{Child, Command};
 use uuid::Uuid;
 
 use crate::support::closed;
-
-/// A file system of two megabytes, in a mount namespace that ends with its holder, and its holder with this process.
-struct SmallDisk {
-    holder: Child,
-}
-
-impl SmallDisk {
-    async fn new() -> Self {
-        let script = "mount -t tmpfs -o size=2m,mode=0755 none /mnt && echo mounted && exec cat";
-        let mut holder = Command::new("unshare")
-            .args(["--mount", "sh", "-c", script])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .expect("unshare");
-        let mut said = [0; 8];
-        holder.stdout.as_mut().unwrap().read_exact(&mut said).await.expect("a mount");
-        assert_eq!(&said, b"mounted\n");
-        Self { holder }
-    }
-
-    /// Whose mounts it is among.
-    fn process(&self) -> u32 {
-        self.holder.id().expect("it runs")
-    }
-
-    /// From this process's point of view.
-    fn path(&self) -> PathBuf {
-        PathBuf::from(format!("/proc/{}/root/mnt", self.process()))
-    }
-}
-
-/// Writes until there is no room.
-fn fill(file: &Path) {
-    let mut file = std::fs::File::create(file).unwrap();
-    // A smaller piece may still fit where a larger one does not.
-    for piece in [64 * 1024, 4096, 1] {
-        loop {
-            match file.write(&vec![0; piece]) {
-                Ok(_) => {}
-                Err(error) if error.kind() == ErrorKind::StorageFull => break,
-                Err(error) => panic!("{error}"),
-            }
-        }
-    }
-}
 
 #[tokio::test]
 async fn without_room_sessions_go_on_and_links_wait_for_some() {
     let disk = SmallDisk::new().await;
     let filler = disk.path().join("filler");
-    let mounts = format!("--mount=/proc/{}/ns/mnt", disk.process());
+    let within = disk.enter();
     let console = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (uuid, address) = (Uuid::new_v4(), console.local_addr().unwrap());
     let stack = Stack::builder()
         .agent(move |agent| {
             let agent = agent.external(uuid, "raw", "tcp", address).set("node.state_dir", "/mnt/state");
-            agent.under(["nsenter".to_owned(), mounts])
+            agent.under(within)
         })
         .start()
         .await;

@@ -1,13 +1,10 @@
 //! What these tests share.
 
-use std::process::Stdio;
-
 use porthole_shared::binding::BindingSecret;
 use porthole_tests::agent::{Agent, Minted};
-use porthole_tests::places;
+use porthole_tests::command;
 use porthole_tests::rfb;
 use porthole_tests::stack::Stack;
-use porthole_tests::wait::{PATIENCE, within};
 use porthole_tests::ws::{Closed, WsClient};
 use serde_json::Value;
 
@@ -34,9 +31,5 @@ pub(crate) async fn refusal(stack: &Stack, link: &Minted) -> (u16, String) {
 
 /// What a successful `porthole … --json` says.
 pub(crate) async fn porthole(agent: &Agent, arguments: &[&str]) -> Value {
-    let mut command = tokio::process::Command::new(places::binary("porthole").expect("porthole is built"));
-    command.arg("--socket").arg(agent.socket()).arg("--json").args(arguments).stdin(Stdio::null()).kill_on_drop(true);
-    let output = within(PATIENCE, format!("porthole {arguments:?}"), command.output()).await.expect("porthole runs");
-    assert!(output.status.success(), "porthole {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    serde_json::from_slice(&output.stdout).expect("JSON")
+    command::porthole(agent, &[&["--json"], arguments].concat()).await.json()
 }

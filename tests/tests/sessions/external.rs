@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use porthole_tests::command::porthole;
 use porthole_tests::libvirt::PrivateLibvirt;
 use porthole_tests::ports::free_port;
 use porthole_tests::stack::Stack;
@@ -12,7 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-use crate::support::{closed, echo, ended, handshake, porthole, row, server, signed, to_the_end, write_nodes};
+use crate::support::{closed, echo, ended, handshake, row, server, signed, to_the_end, write_nodes};
 
 const LARGE: usize = 16 << 20;
 /// How much an echo may be behind before more is sent.

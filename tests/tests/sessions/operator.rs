@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use porthole_tests::agent::Mint;
+use porthole_tests::command::porthole;
 use porthole_tests::libvirt::PrivateLibvirt;
 use porthole_tests::stack::Stack;
 use porthole_tests::wait::{PATIENCE, eventually};
 use serde_json::json;
 
-use crate::support::{Counted, closed, detour, echo, ended, handshake, listed, porthole, row, secret, timed};
+use crate::support::{Counted, closed, detour, echo, ended, handshake, listed, row, secret, timed};
 
 #[tokio::test]
 async fn an_operator_ends_one_session_of_two() {

@@ -2,7 +2,6 @@
 
 use std::fmt::Debug;
 use std::net::SocketAddr;
-use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -10,12 +9,12 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use porthole_shared::binding::BindingSecret;
 use porthole_tests::agent::{Agent, Mint, Minted};
+use porthole_tests::command::porthole;
 use porthole_tests::edge::{Edge, Node};
-use porthole_tests::places;
 use porthole_tests::rfb;
 use porthole_tests::stack::Stack;
 use porthole_tests::stream::ByteStream;
-use porthole_tests::wait::{PATIENCE, eventually, eventually_some, within};
+use porthole_tests::wait::{PATIENCE, eventually, eventually_some};
 use porthole_tests::ws::{Closed, Event, WsClient};
 use serde_json::{Value, json};
 use sqlx::sqlite::SqliteConnectOptions;
@@ -107,28 +106,9 @@ pub(crate) async fn write_nodes(edge: &Edge, nodes: &[Node], link: &Minted) {
     .await;
 }
 
-/// What a command of `porthole` said.
-#[derive(Debug)]
-pub(crate) struct Said {
-    pub(crate) code: Option<i32>,
-    pub(crate) out: String,
-    pub(crate) err: String,
-}
-
-/// Runs `porthole` on an agent's socket.
-pub(crate) async fn porthole(agent: &Agent, arguments: &[&str]) -> Said {
-    let mut command = tokio::process::Command::new(places::binary("porthole").expect("porthole is built"));
-    command.arg("--socket").arg(agent.socket()).args(arguments).stdin(Stdio::null()).kill_on_drop(true);
-    let output = within(PATIENCE, format!("porthole {arguments:?}"), command.output()).await.expect("porthole runs");
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
-    Said { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
-}
-
 /// What `porthole sessions --json` lists.
 pub(crate) async fn listed(agent: &Agent) -> Vec<Value> {
-    let said = porthole(agent, &["sessions", "--json"]).await;
-    assert_eq!(said.code, Some(0), "{said:?}");
-    let list: Value = serde_json::from_str(&said.out).expect("JSON");
+    let list = porthole(agent, &["sessions", "--json"]).await.json();
     list["sessions"].as_array().expect("a list").clone()
 }
 

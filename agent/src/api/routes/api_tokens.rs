@@ -81,7 +81,7 @@ pub(in crate::api) async fn list(
     _rights: Rights,
     Asked(piece): Asked<Piece>,
 ) -> Result<Json<ApiTokenList>, Problem> {
-    let all = api.bearers.list().await.map_err(|error| Problem::internal(&error))?;
+    let all = api.api_tokens.list().await.map_err(|error| Problem::internal(&error))?;
     let (tokens, next) = piece.cut(all, |token| (token.created, token.id))?;
     Ok(Json(ApiTokenList { api_tokens: tokens.into_iter().map(ApiTokenView::from).collect(), next }))
 }
@@ -126,7 +126,7 @@ pub(in crate::api) async fn create(
     if expires_in.is_some_and(|seconds| seconds > LONGEST) {
         return Err(Problem::bad_request(format!("expires_in: at most {LONGEST} seconds, or leave it out")));
     }
-    let made = api.bearers.create(name, role, expires_in.map(Duration::from_secs), &rights.caller.name).await?;
+    let made = api.api_tokens.create(name, role, expires_in.map(Duration::from_secs), &rights.caller.name).await?;
     // The one place where the API shows it: this is what was asked for.
     let token = made.text.expose().to_owned();
     Ok((StatusCode::CREATED, Json(ApiTokenMade { view: made.token.into(), token })))
@@ -146,7 +146,7 @@ pub(in crate::api) async fn revoke(
     Id(id): Id<ApiTokenId>,
 ) -> Result<StatusCode, Problem> {
     to_its_end(async move {
-        api.bearers.revoke(id, &rights.caller.name).await?;
+        api.api_tokens.revoke(id, &rights.caller.name).await?;
         Ok(StatusCode::NO_CONTENT)
     })
     .await

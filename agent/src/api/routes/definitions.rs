@@ -1,14 +1,18 @@
 //! `/v1/consoles/{console}/definition`, `/v1/consoles/render`, `/v1/consoles/merge`: what domains' consoles are defined to
 //! be.
 
+mod password;
+
 use axum::Json;
 use axum::extract::State;
+use porthole_domain::spec::{Serial, Transport, Vnc};
 use porthole_domain::{ConsoleSpec, Difference};
 use porthole_shared::names::{ConsoleName, ConsoleUuid};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use self::password::Password;
 use super::ports::PortGiven;
 use super::to_its_end;
 use crate::api::extract::{Body, Id};
@@ -50,6 +54,11 @@ struct VncView {
     #[serde(default)]
     #[schema(schema_with = schema::share)]
     share: String,
+    /// Whose its password is. `random` (the default of `tcp`): nobody is told; the agent needs none. `none` (the default of
+    /// `sealed`). `given`: what `vnc_password` says, or said when the domain was given its consoles earlier.
+    #[serde(default)]
+    #[schema(schema_with = schema::password_rule)]
+    password: Option<String>,
 }
 
 /// Serial ports.
@@ -58,7 +67,9 @@ struct VncView {
 #[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "as above")]
 struct SerialView {
-    #[schema(maximum = 4)]
+    /// How many; or what an OpenStack flavor (`hw:serial_port_count`) and image (`hw_serial_port_count`) say, of which the
+    /// number is made as Nova makes it. It is shown as a number.
+    #[schema(schema_with = schema::serial_ports)]
     ports: u8,
     /// On TCP; `raw` is the default.
     #[serde(default)]
@@ -69,6 +80,26 @@ struct SerialView {
     #[serde(default)]
     #[schema(schema_with = schema::console_log)]
     log: String,
+}
+
+/// What consoles a domain is to have, and a password for its screen.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::api) struct Application {
+    /// `sealed` (the default): nothing listens on a port. `tcp`: on ports of the table.
+    #[serde(default)]
+    #[schema(schema_with = schema::transport)]
+    transport: Transport,
+    /// The screen.
+    #[schema(value_type = Option<VncView>)]
+    vnc: Option<Vnc>,
+    /// The serial ports.
+    #[schema(value_type = Option<SerialView>)]
+    serial: Option<Serial>,
+    /// The screen's password from now on. It is never told, but in the domain's XML to whoever may ask libvirt for its
+    /// secrets.
+    #[schema(schema_with = schema::vnc_password)]
+    vnc_password: Option<Password>,
 }
 
 /// What a domain's consoles are defined to be.
@@ -146,7 +177,7 @@ pub(in crate::api) async fn show(
 #[utoipa::path(
     put, path = "/v1/consoles/{console}/definition", operation_id = "apply_definition", tag = "consoles",
     params(("console" = String, Path, description = "The domain, by name or UUID")),
-    request_body = SpecView,
+    request_body = Application,
     responses((status = 200, description = "It is so now.", body = ChangedView),
               (status = 404, description = "There is no such domain.", body = Problem, content_type = "application/problem+json"),
               (status = 409, description = "The domain is transient, its XML cannot be used, somebody else changes it, or \
@@ -158,9 +189,11 @@ pub(in crate::api) async fn show(
 pub(in crate::api) async fn apply(
     State(api): State<Api>,
     Id(console): Id<NameOrUuid>,
-    Body { value: spec, .. }: Body<ConsoleSpec>,
+    Body { value, .. }: Body<Application>,
 ) -> Result<Json<ChangedView>, Problem> {
-    to_its_end(async move { Ok(Json(api.definitions.apply(&console, &spec).await?.into())) }).await
+    let Application { transport, vnc, serial, vnc_password } = value;
+    let (spec, password) = password::with(ConsoleSpec { transport, vnc, serial }, vnc_password);
+    to_its_end(async move { Ok(Json(api.definitions.apply(&console, &spec, password.as_ref()).await?.into())) }).await
 }
 
 /// Take the consoles away that a domain was given
@@ -193,6 +226,9 @@ pub(in crate::api) struct RenderWanted {
     domain: ConsoleUuid,
     #[schema(value_type = SpecView)]
     spec: ConsoleSpec,
+    /// The screen's password.
+    #[schema(schema_with = schema::vnc_password)]
+    vnc_password: Option<Password>,
 }
 
 /// The XML of consoles.
@@ -200,8 +236,8 @@ pub(in crate::api) struct RenderWanted {
 pub(in crate::api) struct Rendered {
     /// For `<metadata>`.
     metadata: String,
-    /// For `<devices>`, in the place of the VNC devices and serial ports that are there. A screen on a port has a
-    /// password, which nobody needs to know.
+    /// For `<devices>`, in the place of the VNC devices and serial ports that are there. The screen's password is in it, if
+    /// it has one.
     devices: Vec<String>,
     /// The ports in it. They are kept for the domain, for `[ports] pending` until libvirt has it.
     ports: Vec<PortGiven>,
@@ -217,10 +253,11 @@ pub(in crate::api) struct Rendered {
 )]
 pub(in crate::api) async fn render(
     State(api): State<Api>,
-    Body { value: RenderWanted { domain, spec }, .. }: Body<RenderWanted>,
+    Body { value: RenderWanted { domain, spec, vnc_password }, .. }: Body<RenderWanted>,
 ) -> Result<Json<Rendered>, Problem> {
+    let (spec, password) = password::with(spec, vnc_password);
     to_its_end(async move {
-        let (fragments, ports) = api.definitions.render(domain, &spec).await?;
+        let (fragments, ports) = api.definitions.render(domain, &spec, password.as_ref()).await?;
         Ok(Json(Rendered { metadata: fragments.metadata, devices: fragments.devices, ports: given(&ports) }))
     })
     .await
@@ -235,6 +272,9 @@ pub(in crate::api) struct MergeWanted {
     xml: String,
     #[schema(value_type = SpecView)]
     spec: ConsoleSpec,
+    /// The screen's password from now on; without it, one that was given earlier stays.
+    #[schema(schema_with = schema::vnc_password)]
+    vnc_password: Option<Password>,
 }
 
 /// XML with consoles.
@@ -259,10 +299,11 @@ pub(in crate::api) struct MergedView {
 )]
 pub(in crate::api) async fn merge(
     State(api): State<Api>,
-    Body { value: MergeWanted { xml, spec }, .. }: Body<MergeWanted, MOST>,
+    Body { value: MergeWanted { xml, spec, vnc_password }, .. }: Body<MergeWanted, MOST>,
 ) -> Result<Json<MergedView>, Problem> {
+    let (spec, password) = password::with(spec, vnc_password);
     to_its_end(async move {
-        let merged = api.definitions.merge(&xml, &spec).await?;
+        let merged = api.definitions.merge(&xml, &spec, password.as_ref()).await?;
         Ok(Json(MergedView { uuid: merged.uuid, xml: merged.xml.expose().clone(), ports: given(&merged.ports) }))
     })
     .await

@@ -75,7 +75,7 @@ impl Following {
             tokio::select! {
                 biased;
                 _now = self.ticks.tick() => {
-                    if self.api.gate.still_good(self.rights.credential).await {
+                    if self.api.0.gate.still_good(self.rights.credential).await {
                         return Some(Event::default().comment("alive"));
                     }
                     return Some(self.cut("what showed who you are is no good any more"));

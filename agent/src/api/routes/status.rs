@@ -67,8 +67,8 @@ pub(in crate::api) async fn show(State(api): State<Api>, _rights: Rights) -> Jso
     };
     Json(Status {
         certificate_expires: api.trust.certificate_expires().to_rfc3339(),
-        node: api.node,
-        id: api.id,
+        node: api.node.clone(),
+        id: api.id.clone(),
         version: env!("CARGO_PKG_VERSION"),
         libvirt: link.as_str(),
         libvirt_error,

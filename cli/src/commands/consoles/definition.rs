@@ -2,9 +2,9 @@
 
 use clap::Args;
 use porthole_domain::ConsoleSpec;
-use porthole_domain::spec::{ConsoleLog, Transport};
+use porthole_domain::spec::{ConsoleLog, PasswordRule, Transport};
 use porthole_shared::names::ConsoleName;
-use serde::Deserialize as _;
+use serde::{Deserialize as _, Serialize};
 use serde_json::Value;
 
 use super::wanted::Which;
@@ -40,13 +40,14 @@ Consoles that the guest had before Porthole's do not come back. A running guest 
 Examples:
   porthole consoles apply web-01 --vnc --serial 1
   porthole consoles apply web-01 --vnc --keymap de --transport tcp
+  pass show web-01 | porthole consoles apply web-01 --vnc --transport tcp --vnc-password-file -
 
 The guest's definition in libvirt is changed, and nothing of it but its consoles; a running guest keeps what it has
 until its next start. With --vnc every VNC device of the guest is replaced; with --serial every <serial>, and
 every <console> that is a serial port by another name. What is not asked for now but was applied earlier goes. With
 --transport tcp the agent finds the ports ([ports] of its configuration), the same ones each time. A guest
 that has these consoles already is left as it is.")]
-pub(super) struct Application {
+pub(super) struct Request {
     #[command(flatten)]
     guest: Guest,
     #[command(flatten)]
@@ -65,10 +66,22 @@ pub(super) fn show(guest: &Guest, agent: &Agent, output: Output) -> Result<(), F
     output.result(&answer.json, || words(&answer.parsed))
 }
 
+/// What is asked of the agent.
+#[derive(Serialize)]
+struct Application {
+    #[serde(flatten)]
+    spec: ConsoleSpec,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    vnc_password: Option<String>,
+}
+
 /// Has consoles defined.
-pub(super) fn apply(application: &Application, agent: &Agent, output: Output) -> Result<(), Failure> {
-    let spec = application.which.spec()?;
-    let answer = agent.put::<Changed>(&application.guest.path(), &spec)?;
+pub(super) fn apply(request: &Request, agent: &Agent, output: Output) -> Result<(), Failure> {
+    let wanted = Application {
+        spec: request.which.spec()?,
+        vnc_password: request.which.password()?.map(|password| password.expose().to_owned()),
+    };
+    let answer = agent.put::<Changed>(&request.guest.path(), &wanted)?;
     let Changed { changed, definition } = &answer.parsed;
     output.result(&answer.json, || format!("{}{}", outcome(*changed), words(definition)))
 }
@@ -116,7 +129,12 @@ fn described(spec: &ConsoleSpec) -> Vec<String> {
     };
     let vnc = spec.vnc.as_ref().map(|vnc| {
         let keymap = vnc.keymap.as_ref().map(|keymap| format!(", keymap {keymap}")).unwrap_or_default();
-        format!("vnc, share policy {}{keymap}", vnc.share)
+        let password = match spec.password() {
+            Some(PasswordRule::Random) => ", password random",
+            Some(PasswordRule::Given) => ", password given",
+            Some(PasswordRule::None) | None => ", no password",
+        };
+        format!("vnc, share policy {}{keymap}{password}", vnc.share)
     });
     let serial = spec.serial.as_ref().map(|serial| {
         let log = match &serial.log {

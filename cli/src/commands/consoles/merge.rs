@@ -7,7 +7,7 @@ use porthole_domain::{Fresh, MAX_BYTES, MergeError, merge, read};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::wanted::{Wanted, misfit, password};
+use super::wanted::{Wanted, misfit, password_misfit};
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
 
@@ -24,7 +24,8 @@ Examples:
 With --vnc every VNC device of the domain is replaced; with --serial every <serial>, and every
 <console> that is a serial port by another name. What is not asked for now but was in an earlier
 merge goes. Everything else stays as it is, byte for byte. Porthole notes in <metadata> what it
-did; with the same consoles again nothing changes.
+did; with the same consoles again nothing changes. Of a domain that libvirt has already, read it with
+--security-info: a password that was given earlier stays only if it is in the XML.
 
 The XML must be UTF-8. What cannot be used is refused (exit code 1) with line and column, and
 nothing is printed.")]
@@ -40,8 +41,13 @@ pub(super) struct Request {
 pub(super) fn run(request: Request, output: Output) -> Result<(), Failure> {
     let Request { wanted, uuid } = request;
     let spec = wanted.spec()?;
+    if wanted.password_is_standard_input() {
+        let problem = "standard input is the domain's XML here, so the password cannot come from there, too";
+        return Err(Failure::new(Exit::Refused, problem).next("Say --vnc-password-file PATH."));
+    }
+    let passwords = wanted.passwords()?;
     let xml = standard_input(output)?;
-    let fresh = Fresh { uuid: uuid.unwrap_or_else(Uuid::new_v4), password: password()? };
+    let fresh = Fresh { uuid: uuid.unwrap_or_else(Uuid::new_v4), passwords };
     let merged =
         merge(&xml, &spec, &wanted.host(), wanted.allocation().as_ref(), &fresh).map_err(|error| failure(&error))?;
     let uuid = read(merged.as_bytes()).ok().and_then(|known| known.uuid);
@@ -66,6 +72,7 @@ fn failure(error: &MergeError) -> Failure {
     match error {
         MergeError::Read(error) => Failure::new(Exit::Refused, format!("standard input, {error}")),
         MergeError::Allocation(error) => misfit(error),
+        MergeError::Password(error) => password_misfit(*error),
         MergeError::Edit(_) => Failure::new(Exit::Internal, error.to_string()),
     }
 }

@@ -5,7 +5,7 @@ use porthole_domain::render;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::wanted::{Wanted, misfit, password};
+use super::wanted::{Wanted, unfit};
 use crate::failure::Failure;
 use crate::output::Output;
 
@@ -32,8 +32,8 @@ pub(super) struct Request {
 pub(super) fn run(request: Request, output: Output) -> Result<(), Failure> {
     let Request { wanted, uuid } = request;
     let spec = wanted.spec()?;
-    let fragments = render(&spec, uuid, &wanted.host(), wanted.allocation().as_ref(), &password()?)
-        .map_err(|error| misfit(&error))?;
+    let fragments = render(&spec, uuid, &wanted.host(), wanted.allocation().as_ref(), &wanted.passwords()?)
+        .map_err(|error| unfit(&error))?;
     let answer = json!({ "metadata": fragments.metadata, "devices": fragments.devices, "spec": spec });
     output.result(&answer, || {
         let all = std::iter::once(&fragments.metadata).chain(&fragments.devices);

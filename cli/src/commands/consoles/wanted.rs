@@ -5,9 +5,12 @@ use std::num::NonZeroU16;
 
 use clap::Args;
 use porthole_domain::host::{AbsolutePath, SocketFolder};
-use porthole_domain::spec::{ConsoleLog, Keymap, Serial, SerialPorts, SerialProtocol, SharePolicy, Transport, Vnc};
-use porthole_domain::{Allocation, ConsoleSpec, Host, VncPassword};
+use porthole_domain::spec::{
+    ConsoleLog, Keymap, PasswordRule, Serial, SerialPorts, SerialProtocol, SharePolicy, Transport, Vnc,
+};
+use porthole_domain::{Allocation, ConsoleSpec, Host, Passwords, RenderError, VncPassword};
 
+use super::password::PasswordFile;
 use crate::failure::{Exit, Failure};
 
 /// Consoles, and where they are on the host, for XML that no agent has a say in.
@@ -32,6 +35,12 @@ pub(super) struct Which {
     /// What happens when a second viewer comes: ignore (all stay), allow-exclusive or force-shared
     #[arg(long, value_name = "POLICY", requires = "vnc", default_value_t)]
     share: SharePolicy,
+    /// Whose the screen's password is: random (nobody's; the default with --transport tcp), none (the default with sealed) or
+    /// given (see --vnc-password-file)
+    #[arg(long, value_name = "RULE", requires = "vnc")]
+    vnc_password_rule: Option<PasswordRule>,
+    #[command(flatten)]
+    password: PasswordFile,
     /// So many serial ports (0 to 4), in the place of all that the guest has
     #[arg(long, value_name = "NUMBER", value_parser = ports)]
     serial: Option<SerialPorts>,
@@ -98,11 +107,23 @@ impl Which {
                 Failure::new(Exit::Refused, "no console is asked for").next("Say --vnc, --serial NUMBER, or both.")
             );
         }
-        Ok(ConsoleSpec {
+        let vnc = || Vnc { keymap: self.keymap.clone(), share: self.share, password: self.vnc_password_rule };
+        let spec = ConsoleSpec {
             transport: self.transport,
-            vnc: self.vnc.then(|| Vnc { keymap: self.keymap.clone(), share: self.share }),
+            vnc: self.vnc.then(vnc),
             serial: ports.map(|ports| Serial { ports, protocol: self.serial_protocol, log: self.log.clone() }),
-        })
+        };
+        Ok(if self.password.is_said() { spec.with_given_password() } else { spec })
+    }
+
+    /// The screen's password, if one is given.
+    pub(super) fn password(&self) -> Result<Option<VncPassword>, Failure> {
+        self.password.read()
+    }
+
+    /// Whether that comes on standard input.
+    pub(super) fn password_is_standard_input(&self) -> bool {
+        self.password.is_standard_input()
     }
 }
 
@@ -110,6 +131,18 @@ impl Wanted {
     /// The specification.
     pub(super) fn spec(&self) -> Result<ConsoleSpec, Failure> {
         self.which.spec()
+    }
+
+    /// Passwords for the screen.
+    pub(super) fn passwords(&self) -> Result<Passwords, Failure> {
+        let random = VncPassword::random(&aws_lc_rs::rand::SystemRandom::new())
+            .map_err(|error| Failure::new(Exit::Internal, error.to_string()))?;
+        Ok(Passwords { random, given: self.which.password()? })
+    }
+
+    /// Whether that of the screen comes on standard input.
+    pub(super) fn password_is_standard_input(&self) -> bool {
+        self.which.password_is_standard_input()
     }
 
     /// The ports, if any are given.
@@ -125,10 +158,18 @@ impl Wanted {
     }
 }
 
-/// A password for a screen on a port, which the agent does not need.
-pub(super) fn password() -> Result<VncPassword, Failure> {
-    VncPassword::random(&aws_lc_rs::rand::SystemRandom::new())
-        .map_err(|error| Failure::new(Exit::Internal, error.to_string()))
+/// The passwords do not fit the consoles.
+pub(super) fn password_misfit(error: porthole_domain::PasswordError) -> Failure {
+    Failure::new(Exit::Refused, error.to_string())
+        .next("--vnc-password-file gives one; --vnc-password-rule says whose it is (random, none, given).")
+}
+
+/// Something does not fit the consoles.
+pub(super) fn unfit(error: &RenderError) -> Failure {
+    match error {
+        RenderError::Allocation(error) => misfit(error),
+        RenderError::Password(error) => password_misfit(*error),
+    }
 }
 
 /// The ports do not fit the consoles.

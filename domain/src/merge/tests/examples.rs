@@ -162,6 +162,78 @@ fn passwords_of_earlier_merges_stay_and_others_go() {
 }
 
 #[test]
+fn a_given_password_stays_until_another_one_is_given_or_the_rule_changes() {
+    let of = |transport: &str, rule: &str| {
+        spec(&format!(r#"{{"transport": "{transport}", "vnc": {{"password": "{rule}"}}}}"#))
+    };
+    let with = |xml: &str, spec: &ConsoleSpec, fresh: &Fresh| {
+        let merged = merge(xml.as_bytes(), spec, &host(), ports(spec).as_ref(), fresh);
+        let checked = check(xml.as_bytes(), spec, &fresh.passwords);
+        assert_eq!(checked.err(), merged.clone().err(), "what is checked before is what comes");
+        merged
+    };
+    let theirs = "<domain><name>a</name><devices><graphics type='vnc' passwd='theirs'/></devices></domain>";
+    for transport in ["tcp", "sealed"] {
+        let given = of(transport, "given");
+        // What stood there before was not given to be kept.
+        assert_eq!(with(theirs, &given, &fresh("AAAAAAAA")), Err(MergeError::Password(PasswordError::Missing)));
+        let mine = with(theirs, &given, &giving("<&'\"> a")).unwrap();
+        assert!(mine.contains("passwd='&lt;&amp;&apos;&quot;&gt; a'") && !mine.contains("theirs"), "{mine}");
+        assert_eq!(read(mine.as_bytes()).unwrap().spec.as_ref(), Some(&given));
+        assert!(mine.contains("<porthole:vnc share='ignore' password='given'/>"), "only the rule is noted: {mine}");
+
+        // The same again, by somebody who does not know it, or who gives the same.
+        assert_eq!(with(&mine, &given, &fresh("AAAAAAAA")).as_ref(), Ok(&mine));
+        assert_eq!(with(&mine, &given, &giving("<&'\"> a")).as_ref(), Ok(&mine));
+        // Other consoles, with the same screen.
+        let german = with(
+            &mine,
+            &spec(&serde_json::to_string(&given).unwrap().replace("{\"share", "{\"keymap\":\"de\",\"share")),
+            &fresh("AAAAAAAA"),
+        );
+        assert!(german.as_ref().unwrap().contains("passwd='&lt;&amp;&apos;&quot;&gt; a'"), "{german:?}");
+        // Of another transport.
+        let other = of(if transport == "tcp" { "sealed" } else { "tcp" }, "given");
+        assert!(with(&mine, &other, &fresh("AAAAAAAA")).unwrap().contains("&lt;&amp;&apos;&quot;&gt; a"));
+
+        let another = with(&mine, &given, &giving("other")).unwrap();
+        assert!(another.contains("passwd='other'") && !another.contains("&lt;&amp;"), "{another}");
+        let random = with(&another, &of(transport, "random"), &fresh("BBBBBBBB")).unwrap();
+        assert!(random.contains("passwd='BBBBBBBB'"), "{random}");
+        assert_eq!(with(&random, &given, &fresh("AAAAAAAA")), Err(MergeError::Password(PasswordError::Missing)));
+        let none = with(&another, &of(transport, "none"), &fresh("BBBBBBBB")).unwrap();
+        assert!(!none.contains("passwd"), "{none}");
+    }
+    // Read without its secrets, a domain is no basis: merged, it would have none.
+    let mine = with(theirs, &of("tcp", "given"), &giving("mine")).unwrap();
+    let without = mine.replace(" passwd='mine'", "");
+    assert_eq!(
+        with(&without, &of("tcp", "given"), &fresh("AAAAAAAA")),
+        Err(MergeError::Password(PasswordError::Missing))
+    );
+}
+
+#[test]
+fn what_a_later_release_has_noted_is_not_lost() {
+    let noted = merged("<domain><name>a</name><devices/></domain>", &spec(r#"{"vnc": {}}"#));
+    for (from, to, named) in [
+        ("<porthole:vnc", "<porthole:spice tls='yes'/><porthole:vnc", "<spice>"),
+        ("share='ignore'", "share='ignore' audio='on'", "attribute audio"),
+        ("transport='sealed'", "transport='sealed' needs='more'", "attribute needs"),
+    ] {
+        let later = noted.replacen(from, to, 1);
+        assert_ne!(later, noted);
+        for json in [r#"{"vnc": {}}"#, r#"{"serial": {"ports": 1}}"#] {
+            let spec = spec(json);
+            let error = merge(later.as_bytes(), &spec, &host(), None, &fresh("AAAAAAAA")).unwrap_err().to_string();
+            assert!(error.contains(named) && error.contains("Use that release"), "{error}");
+        }
+        assert!(remove(later.as_bytes()).unwrap_err().to_string().contains(named));
+        assert!(read(later.as_bytes()).unwrap_err().to_string().contains(named));
+    }
+}
+
+#[test]
 fn addresses_of_either_family_are_written_as_libvirt_takes_them() {
     let tcp = spec(r#"{"transport": "tcp", "vnc": {}, "serial": {"ports": 1}}"#);
     let allocation = Allocation { address: "2001:db8::1".parse().unwrap(), ..ports(&tcp).unwrap() };

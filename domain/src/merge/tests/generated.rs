@@ -79,7 +79,12 @@ fn head() -> impl Strategy<Value = (bool, String)> {
 }
 
 fn any_spec() -> impl Strategy<Value = ConsoleSpec> {
-    let vnc = prop::sample::select(vec!["", r#", "vnc": {}"#, r#", "vnc": {"keymap": "de", "share": "force-shared"}"#]);
+    let vnc = prop::sample::select(vec![
+        "",
+        r#", "vnc": {}"#,
+        r#", "vnc": {"keymap": "de", "share": "force-shared"}"#,
+        r#", "vnc": {"password": "random"}"#,
+    ]);
     let serial = prop::sample::select(vec![
         "",
         r#", "serial": {"ports": 0}"#,
@@ -140,7 +145,9 @@ proptest! {
         holds_in_order(&text, &parts).map_err(TestCaseError::fail)?;
 
         // Without what was put in, it is what it was without what was taken out, but for white space.
-        let wanted = Wanted::of(&first, read(text.as_bytes()).unwrap().uuid.unwrap(), &host(), ports(&first).as_ref(), &fresh("AAAAAAAA").password).unwrap();
+        let password = fresh("AAAAAAAA").passwords.choose(first.password(), None).unwrap();
+        let uuid = read(text.as_bytes()).unwrap().uuid.unwrap();
+        let wanted = Wanted::of(&first, uuid, &host(), ports(&first).as_ref(), password.as_ref()).unwrap();
         let mut left = squeezed(&text);
         for tag in wanted.serial.iter().chain(&wanted.vnc).chain([&wanted.metadata]) {
             let put = squeezed(&tag.text(&Layout::standard(), ""));

@@ -177,7 +177,7 @@ pub(in crate::api) async fn mint(
     let caller = rights.caller.name;
     let promise = match idempotency::key_of(&headers)? {
         None => None,
-        Some(key) => match api.minted.turn(&caller, key, &bytes)? {
+        Some(key) => match api.0.minted.turn(&caller, key, &bytes)? {
             Turn::Again(view) => {
                 let again = [(idempotency::REPLAYED, HeaderValue::from_static("true"))];
                 return Ok((StatusCode::CREATED, again, Json(view)).into_response());
