@@ -32,6 +32,7 @@
 //! | [`ws`], [`rfb`], [`http`], [`tls`] | clients that can misbehave; [`stream`] joins them, [`picture`] is what they see |
 //! | [`browser`] | a real Chromium, and what a console page shows in it |
 //! | [`wait`] | [`wait::eventually`] and its kin: every wait has a condition and a deadline; no test sleeps |
+//! | [`manager`] | a stand-in for systemd's descriptor store |
 //! | [`process`], [`ports`], [`places`] | child processes that cannot outlive the test, free ports, where binaries are |
 //! | [`mod@bench`] | what `make bench` measures |
 //! | [`trial`] | `make up`, `make down` and `make demo` |
@@ -48,6 +49,7 @@ pub mod edge;
 pub mod guest;
 pub mod http;
 pub mod libvirt;
+pub mod manager;
 pub mod picture;
 pub mod pki;
 pub mod places;
