@@ -202,7 +202,8 @@ impl Node {
 /// has said 64 KiB beyond that and these bytes.
 async fn memory() -> Result<(f64, f64)> {
     let alone = Node::start(1).await?;
-    let resident = |node: &Node| as_float(usize::try_from(node.stack.agent.process().resident_memory()).unwrap_or(0)) / MIB;
+    let resident =
+        |node: &Node| as_float(usize::try_from(node.stack.agent.process().resident_memory()).unwrap_or(0)) / MIB;
     let base = resident(&alone);
     drop(alone);
     let mut node = Node::start(PORTS).await?;

@@ -106,8 +106,7 @@ impl Spool {
         }
         let first = end - latest.len() as u64;
         let mark = Mark { end: first, head: first, ..Mark::default() };
-        let mut spool =
-            Self { file: File::create(path)?, header: Header { guest, start, first, ended: false }, mark };
+        let mut spool = Self { file: File::create(path)?, header: Header { guest, start, first, ended: false }, mark };
         // The mark first: without it the header means nothing.
         spool.write_mark()?;
         spool.write_header()?;

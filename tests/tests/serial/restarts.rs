@@ -18,7 +18,6 @@ struct Watching {
     viewer: Viewer,
     start: Value,
     text: Vec<u8>,
-    gaps: usize,
 }
 
 impl Watching {
@@ -27,10 +26,14 @@ impl Watching {
         let mut viewer = Viewer::bound(stack, &link, &secret).await;
         let start = viewer.begins().await["start"].clone();
         let text = viewer.reads("TINYGUEST READY COM1\r\n> ").await.into_bytes();
-        Self { link, secret, viewer, start, text, gaps: 0 }
+        Self { link, secret, viewer, start, text }
     }
 
+    /// Reads on until a text has come, if it has not before.
     async fn reads(&mut self, text: &str) {
+        if String::from_utf8_lossy(&self.text).contains(text) {
+            return;
+        }
         let read = self.viewer.reads(text).await;
         self.text.extend(read.into_bytes());
     }
@@ -77,7 +80,6 @@ async fn killed_and_kept(ports: Serial) {
     assert_eq!(watching.told_of("lost"), 0, "{:?}", watching.viewer.said);
     watching.viewer.types("still here\r").await;
     watching.reads("you said: still here").await;
-    assert!(watching.gaps == 0);
 }
 
 #[tokio::test]
@@ -133,7 +135,8 @@ async fn a_flood_is_joined_to_its_log_with_a_gap_at_most_where_a_byte_may_be_dou
     let gaps = watching.told_of("lost");
     let numbers: Vec<&str> = numbers.lines().filter(|line| !line.is_empty()).collect();
     // A byte that may be one twice is left out, and that is told: a digit, or half of a line's end.
-    let wrong: Vec<(usize, &str)> = (1..).zip(numbers.iter().copied()).filter(|(at, said)| *said != at.to_string()).collect();
-    eprintln!("{gaps} gaps told, wrong: {wrong:?}");
+    let wrong: Vec<(usize, &str)> =
+        (1..).zip(numbers.iter().copied()).filter(|(at, said)| *said != at.to_string()).collect();
+    println!("{gaps} gaps told, wrong: {wrong:?}");
     assert!(numbers.len() == 60000 && wrong.len() <= gaps, "{gaps} gaps told; {wrong:?} of {}", numbers.len());
 }

@@ -134,10 +134,8 @@ async fn a_guest_that_reboots_is_seen_to_and_one_that_was_stopped_is_opened_anew
     mia.types("before").await;
     mia.reads("you said: before").await;
     mia.types("reboot").await;
-    eventually(PATIENCE, "its greeting again", async || {
-        mia.text().await.matches("TINYGUEST READY COM1").count() == 2
-    })
-    .await;
+    eventually(PATIENCE, "its greeting again", async || mia.text().await.matches("TINYGUEST READY COM1").count() == 2)
+        .await;
     mia.types("same session").await;
     mia.reads("you said: same session").await;
 
