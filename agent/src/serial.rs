@@ -11,7 +11,7 @@
 //! | module | what |
 //! |---|---|
 //! | `source`, `telnet` | the port's bytes, wherever the emulator has them |
-//! | `hub`, `port` | the task that holds a port, and what it shares with viewers |
+//! | `hub`, `reading`, `port` | the task that holds a port, and what it shares with viewers |
 //! | `history` | what was said, by offset: the first and the last of it, what was lost marked |
 //! | `log`, `doubling`, `joining` | what was said while nobody was attached |
 //! | `spool`, `record` | what the next run of the agent must know: how far a port was read, and its socket |
@@ -38,6 +38,7 @@ mod joining;
 mod log;
 mod output;
 mod port;
+mod reading;
 mod record;
 mod roles;
 mod session;

@@ -240,7 +240,7 @@ mod tests {
                 }
                 received += piece;
                 let [last, before, _] = mark.pieces;
-                mark = Mark { pieces: [piece as u32, last, before], drained: false, ..mark };
+                mark = Mark { pieces: [u32::try_from(piece).unwrap(), last, before], drained: false, ..mark };
                 if *kind == 2 {
                     say(*count, &mut queue, &mut log, &mut next, &mut waits);
                 }

@@ -10,13 +10,9 @@
 //! Over is the end of this start of the guest; the next start is another port. The history of a port that is held stays
 //! until then, so that one can read why a guest has died.
 
-use std::borrow::Cow;
-use std::cell::RefCell;
-use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::{Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf as _, BytesMut};
@@ -27,14 +23,12 @@ use tokio::time::{Instant, sleep};
 
 use super::joining::Joining;
 use super::port::{Input, Link, Port};
+use super::reading::read;
 use super::record::Record;
 use super::source::{self, Source};
 use super::spool::Spool;
 use super::{Shared, telnet};
 use crate::consoles::{ResolveError, SerialPort};
-
-/// How much is read at once.
-pub(super) const READ: usize = 64 * 1024;
 
 /// How long connecting may take.
 const OPEN_PATIENCE: Duration = Duration::from_secs(5);
@@ -45,11 +39,6 @@ const LOST_PATIENCE: Duration = Duration::from_secs(3);
 /// Between two attempts: at first, and at most.
 const RETRY: Duration = Duration::from_millis(50);
 const LONGEST_RETRY: Duration = Duration::from_secs(5);
-
-thread_local! {
-    /// What is being read. Never borrowed across a turn's end, so ports that say nothing share it.
-    static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; READ]);
-}
 
 /// A port's task.
 #[derive(Debug)]
@@ -130,12 +119,11 @@ impl Hub {
             first => first,
         };
         let Ok(source) = &mut opened else { return (opened, None) };
-        let early = match (record, Joining::of(&self.device)) {
-            (Some(record), Some(joining)) => joining.begin(&self.port, record, source, self.fresh).await,
-            (None, _) | (_, None) => {
-                self.port.with_history(|history, _| history.mark());
-                0
-            }
+        let early = if let (Some(record), Some(joining)) = (record, Joining::of(&self.device)) {
+            joining.begin(&self.port, record, source, self.fresh).await
+        } else {
+            self.port.with_history(|history, _| history.mark());
+            0
         };
         let spool = record.and_then(|record| record.begin(&self.port, source, early));
         (opened, spool)
@@ -242,62 +230,5 @@ fn take(held: &mut BytesMut, given: Input, telnet: bool) {
         }
         (Input::Break, true) => held.extend_from_slice(&telnet::SEND_BREAK),
         (Input::Break, false) => {}
-    }
-}
-
-/// Reads once, into the port's history. What telnet wants to be answered is given back.
-async fn read(
-    port: &Port,
-    source: &Source,
-    mut telnet: Option<&mut telnet::Decoder>,
-    spool: &mut Option<Spool>,
-) -> io::Result<Vec<u8>> {
-    std::future::poll_fn(|cx| {
-        loop {
-            ready!(source.poll_readable(cx))?;
-            let read: io::Result<_> = SCRATCH.with_borrow_mut(|scratch| match spool {
-                None => {
-                    let length = source.try_read(scratch)?;
-                    let (data, answer) = decode(telnet.as_deref_mut(), scratch.get(..length).unwrap_or_default());
-                    port.append(&data);
-                    Ok((length, answer))
-                }
-                Some(_) => {
-                    let length = source.try_peek(scratch)?;
-                    if length == 0 {
-                        return Ok((0, Vec::new()));
-                    }
-                    let (data, answer) = decode(telnet.as_deref_mut(), scratch.get(..length).unwrap_or_default());
-                    write_down(port, spool, |spool| spool.append(&data));
-                    // No viewer is ahead of what the next run would know.
-                    port.append(&data);
-                    source.take_out(scratch.get_mut(..length).unwrap_or_default())?;
-                    write_down(port, spool, Spool::taken);
-                    Ok((length, answer))
-                }
-            });
-            match read {
-                Ok((0, _)) => return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
-                Ok((_, answer)) => return Poll::Ready(Ok(answer)),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => write_down(port, spool, Spool::drained),
-                Err(error) => return Poll::Ready(Err(error)),
-            }
-        }
-    })
-    .await
-}
-
-/// What of a port's bytes is data, and what must be answered to the rest.
-fn decode<'a>(telnet: Option<&mut telnet::Decoder>, bytes: &'a [u8]) -> (Cow<'a, [u8]>, Vec<u8>) {
-    let Some(decoder) = telnet else { return (Cow::Borrowed(bytes), Vec::new()) };
-    let (mut data, mut answer) = (Vec::with_capacity(bytes.len()), Vec::new());
-    decoder.decode(bytes, &mut data, &mut answer);
-    (Cow::Owned(data), answer)
-}
-
-fn write_down(port: &Port, spool: &mut Option<Spool>, write: impl FnOnce(&mut Spool) -> io::Result<()>) {
-    if let Some(Err(error)) = spool.as_mut().map(write) {
-        tracing::warn!(?port, error = chain(&error), "cannot keep what a serial port says for the next run");
-        *spool = None;
     }
 }

@@ -30,9 +30,9 @@ use porthole_shared::descriptors::Descriptors;
 use porthole_shared::lifecycle::chain;
 use tokio::task::spawn_blocking;
 
-use super::hub::READ;
 use super::log;
 use super::port::{Key, Port};
+use super::reading::READ;
 use super::source::Source;
 use super::spool::{self, Left, Spool};
 use crate::consoles::{Backend, SerialPort};

@@ -15,7 +15,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::hub::READ;
+use super::reading::READ;
 
 /// The place of the mark, the longest header.
 const MARK_AT: u64 = 2048;

@@ -250,7 +250,7 @@ impl Tokens {
             Subject { token: id, console, name: name.clone(), requestor: row.requestor, minted_by: row.minted_by };
         self.0.recorder.audit.tell(Event::Minted(subject));
         let url = base.map_or_else(|| Secret::new(String::new()), |base| base.with_token(&token));
-        Ok(Minted { id, url, token, console, name, policy, rights, redeem_by, expires })
+        Ok(Minted { id, token, url, console, name, policy, rights, redeem_by, expires })
     }
 }
 
