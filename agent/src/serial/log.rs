@@ -3,7 +3,7 @@
 //! A log is the port's bytes, one guest's start after another, in `FILE`; libvirt's `virtlogd` moves a full one to
 //! `FILE.0`, that to `FILE.1` and so on, and forgets the last. What is left, oldest first, is one stream.
 //!
-//! It is no exact one: under a flood QEMU logs some bytes twice ([`doubling`](super::doubling)), so offsets cannot be
+//! It is no exact one: under a flood QEMU logs some bytes twice ([`doubling`]), so offsets cannot be
 //! counted in it. **How port and log are joined:**
 //!
 //! - What the agent has received, it knows to the byte: the [`spool`](super::spool) has its end, and its offset.

@@ -1,4 +1,4 @@
-//! What the next run of the agent needs of a port that is held: its [`spool`](super::spool), and its socket, which waits
+//! What the next run of the agent needs of a port that is held: its [`spool`], and its socket, which waits
 //! with the service manager where that offers it.
 //!
 //! ```text
