@@ -34,7 +34,7 @@ REACH = $(call option,LISTEN,--listen) $(call option,HOST,--host) $(call option,
 
 help: ## this list
 	@echo 'usage: make TARGET'
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  \1\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 16
 	@echo 'up and demo take: LISTEN=0.0.0.0 HOST=name (for other machines), PORT=6080'
 	@echo 'target/debug/porthole completion bash|zsh|fish prints completion for the command porthole'
 
@@ -123,6 +123,11 @@ bench: root deps web guest browser peers ## measure (release builds); ARGS='--js
 	@cargo bench --quiet --locked -p porthole-domain --bench merge
 	@taskset --cpu-list 0 cargo bench --quiet --locked -p porthole-agent --bench tokens --bench ports
 	@$(SUDO) target/release/bench $(ARGS)
+
+.PHONY: bench-serial
+bench-serial: root deps ## measure serial ports alone: bytes, echo, memory (release builds)
+	@cargo build --release --workspace --locked
+	@$(SUDO) cargo bench --quiet --locked -p porthole-agent --bench serial
 
 # All of the stack. It does without the Linux guest, if that cannot be had: its build then says why.
 .PHONY: stack

@@ -155,7 +155,7 @@ impl Api {
             .routes(guarded(Operation::ListExternalConsoles, routes!(consoles::external)))
             .routes(guarded(Operation::ReadSerial, routes!(serial::show)))
             .routes(guarded(Operation::ReadSerial, routes!(serial::output)))
-            .routes(guarded(Operation::AttachSerial, routes!(serial::attach)))
+            .routes(guarded(Operation::AttachSerial, routes!(serial::attach::attach)))
             .routes(guarded(Operation::ShowDefinition, routes!(definitions::show)))
             .routes(guarded(Operation::DefineConsoles, routes!(definitions::apply, definitions::remove)))
             .routes(guarded(Operation::DefineConsoles, routes!(definitions::render)))

@@ -95,7 +95,7 @@ impl Fixture {
 
     pub(crate) fn serial(&self) -> Serial {
         let (config, clock) = (serial::Config::default(), Arc::new(self.clock.clone()));
-        Serial::new(&config, self.dir.path(), self.consoles.clone(), clock, Shutdown::default())
+        Serial::new(&config, self.dir.path(), self.consoles.clone(), clock, Arc::default(), Shutdown::default())
     }
 
     pub(crate) async fn mint(&self, policy: Policy) -> Minted {

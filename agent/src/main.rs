@@ -29,6 +29,7 @@ use porthole_agent::tunnel::{Services, Tunnel};
 use porthole_agent::unix::Socket;
 use porthole_agent::websocket::Pings;
 use porthole_shared::clock::{Clock, SystemClock};
+use porthole_shared::descriptors::Descriptors;
 use porthole_shared::lifecycle::{Lifecycle, Outcome};
 use porthole_shared::reload::Followed;
 use porthole_shared::telemetry::{self, Logs};
@@ -84,6 +85,8 @@ async fn serve(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 }
 
 async fn run(config: Config, file: Followed<Config>, logs: Logs) -> anyhow::Result<Outcome> {
+    // First, while nothing else has the numbers of these descriptors.
+    let descriptors = Arc::new(Descriptors::receive(is_managed()));
     let life = Lifecycle::start()?;
     let (shutdown, clock): (_, Arc<dyn Clock>) = (life.shutdown(), Arc::new(SystemClock));
     let (node, id) = (config.node.name.clone(), config.node.id());
@@ -100,7 +103,8 @@ async fn run(config: Config, file: Followed<Config>, logs: Logs) -> anyhow::Resu
     let definitions = Definitions::new(hypervisor.clone(), ports.clone(), config.consoles);
     let consoles = Consoles::new(hypervisor.clone(), config.external, &config.libvirt.uri);
     let state_dir = &config.node.state_dir;
-    let serial = Serial::new(&config.serial, state_dir, consoles.clone(), Arc::clone(&clock), shutdown.clone());
+    let serial =
+        Serial::new(&config.serial, state_dir, consoles.clone(), Arc::clone(&clock), descriptors, shutdown.clone());
     drop(tokio::spawn(serial::follow(serial.clone(), hypervisor.events(), shutdown.clone())));
     let tokens = Tokens::new(Parts {
         node: id.clone(),
@@ -207,4 +211,10 @@ async fn run(config: Config, file: Followed<Config>, logs: Logs) -> anyhow::Resu
     audit.close().await;
     tracing::info!(?outcome, "stopped");
     Ok(outcome)
+}
+
+/// Whether a service manager listens to this process.
+#[expect(clippy::disallowed_methods, reason = "this is where the environment is read")]
+fn is_managed() -> bool {
+    std::env::var_os("NOTIFY_SOCKET").is_some()
 }

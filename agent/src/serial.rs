@@ -11,9 +11,10 @@
 //! | module | what |
 //! |---|---|
 //! | `source`, `telnet` | the port's bytes, wherever the emulator has them |
-//! | `hub`, `port` | the task that holds a port, and what it shares with viewers |
+//! | `hub`, `reading`, `port` | the task that holds a port, and what it shares with viewers |
 //! | `history` | what was said, by offset: the first and the last of it, what was lost marked |
-//! | `log`, `spool`, `joining` | what was said while nobody was attached |
+//! | `log`, `doubling`, `joining` | what was said while nobody was attached |
+//! | `spool`, `record` | what the next run of the agent must know: how far a port was read, and its socket |
 //! | `output` | what was said last, for whoever asks once |
 //! | `roles` | one writer, many watchers, taking over |
 //! | `wire`, `session` | what a viewer is told, and its WebSocket |
@@ -29,6 +30,7 @@
 //! read; a place on a port is taken from nobody by a link that is not used up.
 
 mod config;
+mod doubling;
 mod follow;
 mod history;
 mod hub;
@@ -36,6 +38,8 @@ mod joining;
 mod log;
 mod output;
 mod port;
+mod reading;
+mod record;
 mod roles;
 mod session;
 mod source;
@@ -51,6 +55,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use porthole_shared::clock::Clock;
+use porthole_shared::descriptors::Descriptors;
 use porthole_shared::lifecycle::Shutdown;
 use porthole_shared::names::{ConsoleId, ConsoleKind, ConsoleUuid, hex};
 use porthole_shared::reason::Reason;
@@ -88,6 +93,8 @@ struct Shared {
     boot: String,
     /// What is open, and what is kept of what was.
     ports: Mutex<HashMap<Key, Arc<Port>>>,
+    /// Where sockets wait while the agent is away.
+    descriptors: Arc<Descriptors>,
     shutdown: Shutdown,
 }
 
@@ -123,6 +130,7 @@ impl Serial {
         state_dir: &Path,
         consoles: Consoles,
         clock: Arc<dyn Clock>,
+        descriptors: Arc<Descriptors>,
         shutdown: Shutdown,
     ) -> Self {
         // Without it, an earlier boot's records may be taken for this one's only if everything else of them is the same.
@@ -136,6 +144,7 @@ impl Serial {
             state: state_dir.join("serial"),
             boot,
             ports: Mutex::default(),
+            descriptors,
             shutdown,
         }))
     }
@@ -173,11 +182,6 @@ impl Serial {
     pub fn first_free(&self, owner: &Owner) -> Option<u8> {
         let mut ports = owner.kinds.iter().filter(|kind| kind.kind == ConsoleKind::Serial).map(|kind| kind.index);
         ports.find(|index| self.status(owner.uuid, *index).is_none_or(|status| status.writer.is_none()))
-    }
-
-    /// Waits until the agent stops.
-    pub(crate) async fn stopping(&self) {
-        self.0.shutdown.soft.cancelled().await;
     }
 
     async fn find(&self, console: &ConsoleId) -> Result<(Key, SerialPort, SerialPorts), ResolveError> {
@@ -224,7 +228,9 @@ impl Serial {
         };
         drop(ports);
         let interest = Interest::in_port(Arc::clone(&port));
-        let hub = Hub { shared: Arc::clone(shared), port, device, input, force, fresh };
+        // Here and now, so that what nobody takes can be given up once all ports are held.
+        let waited = domain.managed.then(|| shared.descriptors.take(&record::name(key))).flatten();
+        let hub = Hub { shared: Arc::clone(shared), port, device, input, force, fresh, waited };
         let shutdown = shared.shutdown.hard.clone();
         drop(tokio::spawn(async move { shutdown.run_until_cancelled(hub.run()).await }));
         interest

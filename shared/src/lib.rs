@@ -9,6 +9,7 @@ pub mod binding;
 pub mod clients;
 pub mod clock;
 pub mod config;
+pub mod descriptors;
 pub mod health;
 pub mod leg;
 pub mod lifecycle;

@@ -4,7 +4,7 @@
  * It says "TINYGUEST READY (vga)" on the screen and "TINYGUEST READY COMn" on each serial port, in this order, then:
  *
  *   keys (PS/2)       appear on the screen; each also as "K<key>" on COM1, Ctrl-Alt-Del as "K<Ctrl-Alt-Del>"
- *   serial input      is echoed on its port, and appears on the screen
+ *   serial input      is echoed on its port, and appears on the screen; a break is answered by "<break>"
  *   a serial line     is answered by "you said: <line>", then by what it commands:
  *     gfx             the screen becomes four quadrants: red, green / blue, white
  *     count N         the lines "1" to "N", then "counted N": none is lost however slowly they are read
@@ -146,7 +146,10 @@ static int serve_port(int port)
         if (c < 0)
             break;
         busy = 1;
-        take_byte(port, (char)c);
+        if (c == SERIAL_BREAK)
+            serial_text(port, "<break>");
+        else
+            take_byte(port, (char)c);
     }
     produce(port);
     return busy | serial_pump(port);

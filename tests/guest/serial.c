@@ -4,7 +4,7 @@
 
 /* Registers of a 16550, from its first port on. */
 enum { DATA = 0, INTERRUPTS = 1, FIFO = 2, LINE = 3, MODEM = 4, LINE_STATUS = 5, SCRATCH = 7 };
-enum { HAS_INPUT = 0x01, CAN_SEND = 0x20, FIFO_SIZE = 16, RING_SIZE = 4096 };
+enum { HAS_INPUT = 0x01, BREAK = 0x10, CAN_SEND = 0x20, FIFO_SIZE = 16, RING_SIZE = 4096 };
 
 static const u16 first_port[SERIAL_PORTS] = {0x3f8, 0x2f8, 0x3e8, 0x2e8};
 
@@ -40,7 +40,12 @@ int serial_present(int port)
 int serial_get(int port)
 {
     u16 base = first_port[port];
-    return inb(base + LINE_STATUS) & HAS_INPUT ? inb(base + DATA) : -1;
+    u8 status = inb(base + LINE_STATUS);
+    if (status & BREAK) {
+        inb(base + DATA); /* a break comes with a byte that nobody sent */
+        return SERIAL_BREAK;
+    }
+    return status & HAS_INPUT ? inb(base + DATA) : -1;
 }
 
 int serial_room(int port)

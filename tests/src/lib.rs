@@ -35,6 +35,7 @@
 //! | [`wait`] | [`wait::eventually`] and its kin: every wait has a condition and a deadline; no test sleeps |
 //! | [`mod@command`] | `porthole` on an agent's socket |
 //! | [`disk`] | file systems that can be filled, made read-only, broken |
+//! | [`manager`] | a stand-in for systemd's descriptor store |
 //! | [`process`], [`ports`], [`places`] | child processes that cannot outlive the test, free ports, where binaries are |
 //! | [`mod@bench`] | what `make bench` measures |
 //! | [`trial`] | `make up`, `make down` and `make demo` |
@@ -53,6 +54,7 @@ pub mod edge;
 pub mod guest;
 pub mod http;
 pub mod libvirt;
+pub mod manager;
 pub mod network;
 pub mod picture;
 pub mod pki;

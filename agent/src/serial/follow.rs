@@ -9,6 +9,7 @@ use porthole_shared::names::ConsoleUuid;
 
 use super::Serial;
 use super::port::{Key, Link};
+use super::record::NAMES;
 use crate::consoles::ResolveError;
 use crate::hypervisor::{DomainEventKind, Event, Events, FindError, NameOrUuid, StartCause};
 
@@ -52,25 +53,35 @@ impl Serial {
             Err(error) => return tracing::debug!(error = chain(&error), "cannot look for serial ports to hold"),
         };
         let active = domains.into_iter().filter(|domain| domain.state.is_active());
-        stream::iter(active).for_each_concurrent(WIDTH, |domain| self.hold(domain.uuid, false)).await;
+        let holding = stream::iter(active).map(|domain| self.hold(domain.uuid, false)).buffer_unordered(WIDTH);
+        let told = holding.fold(true, async |all, told| all && told).await;
+        if !told {
+            return;
+        }
+        // What still waits is of a guest that does not run any more, or of one that is not ours any more.
+        for name in self.0.descriptors.left(NAMES) {
+            self.0.descriptors.give_up(&name);
+        }
     }
 
-    /// Holds the ports of a domain, if it is one of ours and runs.
-    async fn hold(&self, uuid: ConsoleUuid, fresh: bool) {
+    /// Holds the ports of a domain, if it is one of ours and runs. False if that cannot be told.
+    async fn hold(&self, uuid: ConsoleUuid, fresh: bool) -> bool {
         let ports = match self.0.consoles.serial_ports(uuid).await {
             Ok((_, ports)) => ports,
-            Err(ResolveError::NotRunning { .. } | ResolveError::NoSuchOwner) => return,
+            Err(ResolveError::NotRunning { .. } | ResolveError::NoSuchOwner) => return true,
             Err(error) => {
-                return tracing::warn!(%uuid, error = chain(&error), "cannot tell which serial ports to hold");
+                tracing::warn!(%uuid, error = chain(&error), "cannot tell which serial ports to hold");
+                return false;
             }
         };
         if !ports.managed {
-            return;
+            return true;
         }
         for (index, device) in (0..).zip(&ports.ports).filter(|(_, device)| device.backend.is_console()) {
             // It is held by itself from now on.
             drop(self.port(Key { uuid, index }, &ports, device.clone(), false, fresh));
         }
+        true
     }
 
     /// Where a domain is gone, so is what its guest said.

@@ -10,31 +10,25 @@
 //! Over is the end of this start of the guest; the next start is another port. The history of a port that is held stays
 //! until then, so that one can read why a guest has died.
 
-use std::cell::RefCell;
-use std::io;
-use std::pin::Pin;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::ready;
 use std::time::Duration;
 
 use bytes::{Buf as _, BytesMut};
 use porthole_shared::lifecycle::chain;
 use porthole_shared::reason::Reason;
-use tokio::io::{AsyncRead as _, AsyncWriteExt as _, ReadBuf, ReadHalf};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
 use super::joining::Joining;
-use super::port::{Input, Key, Link, Port};
+use super::port::{Input, Link, Port};
+use super::reading::read;
+use super::record::Record;
 use super::source::{self, Source};
 use super::spool::Spool;
 use super::{Shared, telnet};
-use crate::consoles::open::ConsoleStream;
 use crate::consoles::{ResolveError, SerialPort};
-
-/// How much is read at once.
-const READ: usize = 64 * 1024;
 
 /// How long connecting may take.
 const OPEN_PATIENCE: Duration = Duration::from_secs(5);
@@ -45,11 +39,6 @@ const LOST_PATIENCE: Duration = Duration::from_secs(3);
 /// Between two attempts: at first, and at most.
 const RETRY: Duration = Duration::from_millis(50);
 const LONGEST_RETRY: Duration = Duration::from_secs(5);
-
-thread_local! {
-    /// What is being read. Never borrowed across a turn's end, so ports that say nothing share it.
-    static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; READ]);
-}
 
 /// A port's task.
 #[derive(Debug)]
@@ -62,6 +51,8 @@ pub(super) struct Hub {
     pub(super) force: bool,
     /// The guest was started just now: nothing was said yet.
     pub(super) fresh: bool,
+    /// Its socket, as an earlier run of the agent had it.
+    pub(super) waited: Option<OwnedFd>,
 }
 
 /// Why a stream was left.
@@ -85,51 +76,68 @@ impl Hub {
     }
 
     async fn hold(&mut self) -> Reason {
+        let record = self.record().await;
+        let (mut opened, mut spool) = match self.resume(record.as_ref()) {
+            Some((source, spool)) => (Ok(source), Some(spool)),
+            None => self.begin(record.as_ref()).await,
+        };
+        let reason = loop {
+            let source = match opened {
+                Ok(source) => source,
+                Err(reason) => break reason,
+            };
+            self.port.set_link(Link::Open);
+            if let Left::Unwanted = self.carry(source, &mut spool, record.as_ref()).await {
+                break Reason::ConsoleClosed;
+            }
+            record.iter().for_each(Record::give_up);
+            self.port.set_link(Link::Opening);
+            opened = self.reopen().await;
+            match &opened {
+                Ok(source) => {
+                    // What was missed is not in it.
+                    self.port.with_history(|history, _| history.mark());
+                    spool = record.as_ref().and_then(|record| record.begin(&self.port, source, 0));
+                }
+                // Where its log ends now, the next start's begins.
+                Err(_) => drop(spool.as_mut().map(Spool::end)),
+            }
+        };
+        record.iter().for_each(Record::give_up);
+        reason
+    }
+
+    /// Goes on with a socket that has waited.
+    fn resume(&mut self, record: Option<&Record>) -> Option<(Source, Spool)> {
+        record?.resume(&self.port, &self.device, self.waited.take()?)
+    }
+
+    /// Opens it for the first time.
+    async fn begin(&mut self, record: Option<&Record>) -> (Result<Source, Reason>, Option<Spool>) {
         let mut opened = match self.open().await {
             Err(_) if self.is_kept() => self.reopen().await,
             first => first,
         };
-        let mut spool = match (&mut opened, self.joining().await) {
-            (Ok(source), Some(joining)) => joining.begin(&self.port, source, self.fresh).await,
-            (Ok(_), None) => {
-                self.port.with_history(|history, _| history.mark());
-                None
-            }
-            (Err(_), _) => None,
+        let Ok(source) = &mut opened else { return (opened, None) };
+        let early = if let (Some(record), Some(joining)) = (record, Joining::of(&self.device)) {
+            joining.begin(&self.port, record, source, self.fresh).await
+        } else {
+            self.port.with_history(|history, _| history.mark());
+            0
         };
-        loop {
-            let mut source = match opened {
-                Ok(source) => source,
-                Err(reason) => return reason,
-            };
-            self.port.set_link(Link::Open);
-            if let Left::Unwanted = self.carry(&mut source, &mut spool).await {
-                return Reason::ConsoleClosed;
-            }
-            self.port.set_link(Link::Opening);
-            opened = self.reopen().await;
-            match (&opened, &mut spool) {
-                (Ok(_), spool) => {
-                    self.port.with_history(|history, _| history.mark());
-                    // What was missed is not in it.
-                    *spool = None;
-                }
-                // Where its log ends now, the next start's begins.
-                (Err(_), Some(spool)) => drop(spool.end()),
-                (Err(_), None) => {}
-            }
-        }
+        let spool = record.and_then(|record| record.begin(&self.port, source, early));
+        (opened, spool)
     }
 
-    /// What others do to a port while nobody is attached is not looked into: only one that is held is joined to its log.
-    async fn joining(&self) -> Option<Joining> {
-        if !self.is_kept() {
+    /// What others do to a port while nobody is attached is not looked into: only one that is held is written down, if the
+    /// next run can make something of that.
+    async fn record(&self) -> Option<Record> {
+        let Shared { state, boot, descriptors, .. } = &*self.shared;
+        if !self.is_kept() || !(self.device.log.is_some() || descriptors.are_offered()) {
             return None;
         }
-        let Shared { state, boot, .. } = &*self.shared;
-        let Key { uuid, index } = self.port.key;
-        let spool = state.join(format!("{uuid}-{index}.spool"));
-        Joining::of(&self.device, self.port.number, boot.clone(), spool).await
+        let guest = (boot.clone(), self.port.number);
+        Record::of(self.port.key, &self.device, guest, state.clone(), Arc::clone(descriptors)).await
     }
 
     async fn open(&self) -> Result<Source, Reason> {
@@ -176,26 +184,32 @@ impl Hub {
     }
 
     /// Carries bytes both ways.
-    async fn carry(&mut self, source: &mut Source, spool: &mut Option<Spool>) -> Left {
+    async fn carry(&mut self, mut source: Source, spool: &mut Option<Spool>, record: Option<&Record>) -> Left {
         let Self { port, input, .. } = self;
-        let Source { reader, writer, telnet } = source;
+        let mut decoder = source.telnet.take();
+        let speaks_telnet = decoder.is_some();
+        let was_kept = spool.is_some();
         let mut held = BytesMut::new();
         loop {
             tokio::select! {
-                read = read(port, reader, telnet.as_deref_mut(), spool) => match read {
+                read = read(port, &source, decoder.as_deref_mut(), spool) => match read {
                     Ok(answer) => held.extend_from_slice(&answer),
                     Err(error) => {
                         tracing::debug!(?port, %error, "a serial port's stream has ended");
                         return Left::Lost;
                     }
                 },
-                Some(given) = input.recv(), if held.is_empty() => take(&mut held, given, telnet.is_some()),
-                written = writer.write(&held), if !held.is_empty() => match written {
+                Some(given) = input.recv(), if held.is_empty() => take(&mut held, given, speaks_telnet),
+                written = source.write(&held), if !held.is_empty() => match written {
                     Ok(taken) if taken > 0 => held.advance(taken),
                     // It may have last words: reading goes on until its end.
                     Ok(_) | Err(_) => held.clear(),
                 },
                 () = port.unwanted() => return Left::Unwanted,
+            }
+            if was_kept && spool.is_none() {
+                // The next run would not know where in its bytes it was.
+                record.into_iter().for_each(Record::give_up);
             }
         }
     }
@@ -216,43 +230,5 @@ fn take(held: &mut BytesMut, given: Input, telnet: bool) {
         }
         (Input::Break, true) => held.extend_from_slice(&telnet::SEND_BREAK),
         (Input::Break, false) => {}
-    }
-}
-
-/// Reads once, into the port's history. What telnet wants to be answered is given back.
-async fn read(
-    port: &Port,
-    reader: &mut ReadHalf<ConsoleStream>,
-    mut telnet: Option<&mut telnet::Decoder>,
-    spool: &mut Option<Spool>,
-) -> io::Result<Vec<u8>> {
-    std::future::poll_fn(|cx| {
-        SCRATCH.with_borrow_mut(|scratch| {
-            let mut buffer = ReadBuf::new(scratch);
-            ready!(Pin::new(&mut *reader).poll_read(cx, &mut buffer))?;
-            let bytes = buffer.filled();
-            if bytes.is_empty() {
-                return Err(io::ErrorKind::UnexpectedEof.into()).into();
-            }
-            let mut answer = Vec::new();
-            match telnet.as_deref_mut() {
-                None => keep(port, bytes, spool),
-                Some(decoder) => {
-                    let mut data = Vec::with_capacity(bytes.len());
-                    decoder.decode(bytes, &mut data, &mut answer);
-                    keep(port, &data, spool);
-                }
-            }
-            Ok(answer).into()
-        })
-    })
-    .await
-}
-
-fn keep(port: &Port, bytes: &[u8], spool: &mut Option<Spool>) {
-    port.append(bytes);
-    if let Some(Err(error)) = spool.as_mut().map(|spool| spool.append(bytes)) {
-        tracing::warn!(?port, error = chain(&error), "cannot keep what a serial port says for the next run");
-        *spool = None;
     }
 }

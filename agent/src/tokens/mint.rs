@@ -175,7 +175,15 @@ impl std::fmt::Display for Kinds<'_> {
 impl Tokens {
     /// Makes a token and writes its hash down.
     pub async fn mint(&self, request: MintRequest) -> Result<Minted, MintError> {
-        let minted = self.make(request).await;
+        self.count(self.make(request, true).await)
+    }
+
+    /// Makes one for a caller who is here already and needs no link: there need be no page for it.
+    pub(crate) async fn mint_for_here(&self, request: MintRequest) -> Result<Token, MintError> {
+        self.count(self.make(request, false).await).map(|minted| minted.token)
+    }
+
+    fn count(&self, minted: Result<Minted, MintError>) -> Result<Minted, MintError> {
         match &minted {
             Ok(minted) => self.0.instruments.minted(minted.console.kind),
             Err(error) => self.0.instruments.refused(error.code()),
@@ -183,7 +191,8 @@ impl Tokens {
         minted
     }
 
-    async fn make(&self, request: MintRequest) -> Result<Minted, MintError> {
+    /// `linked`: there must be a page for its link, which is empty otherwise.
+    async fn make(&self, request: MintRequest, linked: bool) -> Result<Minted, MintError> {
         let settings = self.0.settings.load_full();
         let (config, lengths) = (&settings.config, &settings.lengths);
         let ttl = within("ttl", request.ttl.unwrap_or(config.redeem_within), config.longest_ttl)?;
@@ -196,7 +205,10 @@ impl Tokens {
         if console.source == ConsoleSource::Libvirt && self.0.consoles.hypervisor().is_migrating(console.uuid).await {
             return Err(MintError::Migrating { name: owner.name });
         }
-        let base = settings.urls.base(console.kind).ok_or(MintError::NoUrl { kind: console.kind })?;
+        let base = settings.urls.base(console.kind);
+        if linked && base.is_none() {
+            return Err(MintError::NoUrl { kind: console.kind });
+        }
 
         let policy = request.policy.unwrap_or(config.policy);
         if policy == Policy::Once && console.kind == ConsoleKind::Spice {
@@ -238,7 +250,8 @@ impl Tokens {
         let subject =
             Subject { token: id, console, name: name.clone(), requestor: row.requestor, minted_by: row.minted_by };
         self.0.recorder.audit.tell(Event::Minted(subject));
-        Ok(Minted { id, url: base.with_token(&token), token, console, name, policy, rights, redeem_by, expires })
+        let url = base.map_or_else(|| Secret::new(String::new()), |base| base.with_token(&token));
+        Ok(Minted { id, token, url, console, name, policy, rights, redeem_by, expires })
     }
 }
 

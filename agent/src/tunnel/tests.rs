@@ -130,7 +130,7 @@ impl Agent {
         let sessions = Sessions::new(&crate::sessions::Config::default());
         let pings = Pings::from(&crate::sessions::Config::default());
         let (config, clock) = (serial::Config::default(), Arc::new(SystemClock));
-        let serial = Serial::new(&config, state.path(), consoles.clone(), clock, Shutdown::default());
+        let serial = Serial::new(&config, state.path(), consoles.clone(), clock, Arc::default(), Shutdown::default());
         let services = Services { consoles, tokens, sessions, serial, audit: Audit::off(), pings };
 
         let files = pki.issue("agent", agent_role(NODE), &[]);

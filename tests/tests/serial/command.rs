@@ -150,3 +150,44 @@ async fn any_is_the_first_that_nobody_writes_to() {
     let refused = stack.agent.try_mint(any().field("kind", "vnc")).await.unwrap_err();
     assert_eq!(refused.code, "bad_request");
 }
+
+#[tokio::test]
+async fn a_terminal_is_a_session_listed_audited_and_ended_like_any_other() {
+    let libvirt = PrivateLibvirt::shared().await;
+    // Without a page for serial consoles: it needs none.
+    let mut stack = Stack::on(&libvirt).await;
+    stack.agent.stop().await;
+    stack.agent.daemon().settings().remove("urls.serial");
+    stack.agent.start_again().await;
+    let guest = libvirt.guest("listed").managed().start().await;
+    let mut terminal = porthole(&stack.agent, &["console", guest.name()]).spawn().unwrap();
+    reads(&mut terminal, "TINYGUEST READY COM1").await;
+    types(&mut terminal, b"hello\r").await;
+    reads(&mut terminal, "you said: hello").await;
+    let sessions = stack.agent.sessions().await;
+    let [session] = sessions.as_slice() else { panic!("{sessions:?}") };
+    assert_eq!(
+        (&session["requestor"], &session["minted_by"], &session["kind"], &session["name"]),
+        (&json!("uid:0"), &json!("uid:0"), &json!("serial"), &json!(guest.name()))
+    );
+    assert_eq!((&session["edge"], &session["read_only"]), (&json!("localhost"), &json!(false)));
+    assert!(session["client_address"].as_str().unwrap().starts_with("127.0.0.1:"), "{session}");
+    let id = session["id"].as_str().unwrap();
+    let (status, _) = stack.agent.api(Method::DELETE, &format!("/v1/sessions/{id}"), None).await.unwrap();
+    assert_eq!(status.as_u16(), 204);
+    let ended = within(PATIENCE, "the terminal to be told", terminal.wait_with_output()).await.unwrap();
+    let err = String::from_utf8_lossy(&ended.stderr).into_owned();
+    assert!(ended.status.code() == Some(1) && err.contains("The operator ended this session"), "{err}");
+    let mut told = Vec::new();
+    eventually(PATIENCE, "the audit's word", async || {
+        let (_, audit) = stack.agent.api(Method::GET, "/v1/audit", None).await.unwrap();
+        let of_it = audit["entries"].as_array().unwrap().iter().filter(|entry| entry["name"] == guest.name());
+        told = of_it.map(|entry| entry["event"].as_str().unwrap().to_owned()).collect();
+        let end = audit["entries"].as_array().unwrap().iter().find(|entry| entry["event"] == "ended");
+        end.is_some_and(|end| end["reason"] == "killed" && end["requestor"] == "uid:0" && end["session"] == id)
+    })
+    .await;
+    told.sort();
+    assert_eq!(told, ["ended", "killed", "minted", "redeemed", "started"]);
+    assert!(stack.agent.sessions().await.is_empty());
+}

@@ -10,12 +10,12 @@ use serde_json::json;
 
 use crate::support::{V1, Viewer, counted, serial};
 
-fn secret() -> String {
+pub(crate) fn secret() -> String {
     porthole_shared::binding::BindingSecret::random().unwrap().to_text().expose().clone()
 }
 
 /// Reads until the other side is gone; gives the bytes.
-async fn rest(viewer: &mut Viewer) -> Vec<u8> {
+pub(crate) async fn rest(viewer: &mut Viewer) -> Vec<u8> {
     let mut bytes = viewer.unread().to_vec();
     loop {
         match viewer.client.next().await {
@@ -27,7 +27,7 @@ async fn rest(viewer: &mut Viewer) -> Vec<u8> {
 }
 
 /// As a page does after a cut: again and again.
-async fn come_back(stack: &Stack, link: &Minted, secret: &str) -> Viewer {
+pub(crate) async fn come_back(stack: &Stack, link: &Minted, secret: &str) -> Viewer {
     let opened = eventually_some(PATIENCE, "the console to open again", async || {
         let upgrade = stack.edge.upgrade(&link.url).protocols(&[V1]).bound(secret);
         match upgrade.send().await {

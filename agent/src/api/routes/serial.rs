@@ -1,34 +1,25 @@
-//! `/v1/serial/{console}/{index}`: a serial port's output, who is on it, and a place on it for an operator.
+//! `/v1/serial/{console}/{index}`: a serial port's output, who is on it, and a place on it for an operator ([`attach`]).
 
 use axum::Json;
-use axum::extract::{FromRequestParts, Path, Request, State};
+use axum::extract::{FromRequestParts, Path, State};
 use axum::response::{IntoResponse as _, Response};
-use bytes::Bytes;
-use http::header::{
-    CONNECTION, CONTENT_TYPE, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, UPGRADE,
-};
+use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, StatusCode};
-use hyper::upgrade::OnUpgrade;
-use hyper_util::rt::TokioIo;
-use porthole_shared::binding::SERIAL_SUBPROTOCOL;
 use porthole_shared::lifecycle::chain;
 use porthole_shared::names::{ConsoleId, ConsoleKind, ConsoleSource};
 use porthole_shared::reason::Reason;
-use porthole_shared::tunnel::{WebSocketKey, Writer};
+use porthole_shared::tunnel::Writer;
 use serde::{Deserialize, Serialize};
-use tokio::time::{Duration, Instant};
 use utoipa::ToSchema;
 
 use crate::api::Api;
 use crate::api::admission::Rights;
 use crate::api::extract::Asked;
 use crate::api::problem::Problem;
-use crate::serial::{Applicant, MOST_OUTPUT, Output, OutputError, Part, Protocol, Session, Status};
-use crate::websocket::{Meter, accept};
+use crate::serial::{MOST_OUTPUT, Output, OutputError, Part, Status};
 
-/// How long opening a port may take.
-const OPEN_PATIENCE: Duration = Duration::from_secs(6);
+pub(in crate::api) mod attach;
 
 /// How many lines are given if nobody says.
 const LINES: usize = 100;
@@ -208,93 +199,6 @@ fn problem(error: &OutputError) -> Problem {
         OutputError::NotKept => Problem::new(StatusCode::NOT_IMPLEMENTED, "not_kept", error.to_string()),
         OutputError::Resolve(_) => Problem::reason(error.reason(), chain(error)),
     }
-}
-
-/// How to come to a port.
-#[derive(Debug, Deserialize, utoipa::IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(in crate::api) struct AttachAsked {
-    /// To watch only.
-    #[serde(default)]
-    read_only: bool,
-    /// To take over from whoever writes.
-    #[serde(default)]
-    force: bool,
-}
-
-/// Attach to a serial port
-///
-/// An upgrade to a WebSocket that speaks `porthole.serial.v1`, for `porthole console` on the node. It needs no link and is
-/// no session: it counts as a viewer of the port, under the caller's name.
-#[utoipa::path(
-    get, path = "/v1/serial/{console}/{index}/attach", operation_id = "attach_serial_port", tag = "consoles",
-    params(("console" = String, Path, description = "The domain, by name or UUID."),
-           ("index" = u8, Path, description = "Which of its serial ports, from 0."), AttachAsked),
-    responses((status = 101, description = "Attached."),
-              (status = 404, description = "There is no such port.", body = Problem,
-               content_type = "application/problem+json"),
-              (status = 409, description = "It does not run, or somebody else writes to it; or the name is ambiguous.",
-               body = Problem, content_type = "application/problem+json"),
-              (status = 426, description = "Not asked for as a WebSocket.", body = Problem,
-               content_type = "application/problem+json"),
-              (status = 501, description = "The port is none that a console can be had of.", body = Problem,
-               content_type = "application/problem+json"),
-              (status = 502, description = "The port does not answer.", body = Problem,
-               content_type = "application/problem+json"),
-              (status = 503, description = "libvirt does not answer, or as many watch as may.", body = Problem,
-               content_type = "application/problem+json"))
-)]
-pub(in crate::api) async fn attach(
-    State(api): State<Api>,
-    rights: Rights,
-    named: Named,
-    Asked(AttachAsked { read_only, force }): Asked<AttachAsked>,
-    mut request: Request,
-) -> Result<Response, Problem> {
-    let key = request.headers().get(SEC_WEBSOCKET_KEY).and_then(|key| WebSocketKey::parse(key.to_str().ok()?));
-    let (Some(key), Some(_)) = (key, request.extensions().get::<OnUpgrade>()) else {
-        let detail = "ask for this as a WebSocket (RFC 6455), as `porthole console` does";
-        return Err(Problem::new(StatusCode::UPGRADE_REQUIRED, "upgrade_required", detail));
-    };
-    let console = find(&api, &named).await?;
-    let caller = rights.caller.name.to_string();
-    let applicant = Applicant { who: caller.parse().ok(), client: None, token: None, read_only, force };
-    let attached = api.serial.attach(&console, applicant, Instant::now() + OPEN_PATIENCE).await;
-    let mut attachment = attached.map_err(|error| {
-        let writer = api.serial.status(console.uuid, console.index).and_then(|status| status.writer);
-        let detail = match (error.reason(), writer) {
-            (Reason::InUse, Some(writer)) => in_use(&writer),
-            (..) => chain(&error),
-        };
-        Problem::reason(error.reason(), detail)
-    })?;
-    attachment.confirm();
-    tracing::info!(%console, caller, read_only, force, "attached to a serial port");
-
-    let upgrade = hyper::upgrade::on(&mut request);
-    drop(tokio::spawn(async move {
-        let Ok(upgraded) = upgrade.await else { return };
-        let socket = accept(TokioIo::new(upgraded), Bytes::new()).await;
-        let mut session = Session::new(socket, attachment, Protocol::V1, Meter::default(), api.pings);
-        let ended = async {
-            api.serial.stopping().await;
-            Reason::AgentStopping
-        };
-        let reason = session.run(ended).await;
-        tracing::info!(%console, caller, %reason, "left a serial port");
-        session.close(reason).await;
-    }));
-    let headers = [
-        (CONNECTION, HeaderValue::from_static("Upgrade")),
-        (UPGRADE, HeaderValue::from_static("websocket")),
-        (SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SERIAL_SUBPROTOCOL)),
-    ];
-    let mut response = (StatusCode::SWITCHING_PROTOCOLS, headers).into_response();
-    if let Ok(accepted) = HeaderValue::try_from(key.accept()) {
-        response.headers_mut().insert(SEC_WEBSOCKET_ACCEPT, accepted);
-    }
-    Ok(response)
 }
 
 /// Who is in the way, and since when.
