@@ -62,7 +62,8 @@ impl Doubts {
         let was_full = pieces.iter().fold(0_usize, |sum, piece| sum.saturating_add(*piece)) >= room;
         // What came while the last piece was taken out may have filled it before all of that was out.
         let earlier = if mark.drained { 0 } else { pieces[0].min(room) };
-        let full = room - earlier + 1..=room + 1 + usize::from(was_full);
+        // Each that is there twice moves those behind it.
+        let full = room - earlier + 1..=room + 1 + usize::from(was_full) + usize::from(earlier > 0);
         Self::At(if was_full { vec![0..=1, full] } else { vec![full] })
     }
 
@@ -159,7 +160,7 @@ mod tests {
     #[test]
     fn who_kept_pace_doubts_one_place() {
         assert_eq!(Doubts::behind(&mark([1, 1, 1], true), Some(ROOM)), Doubts::At(vec![279..=279]));
-        assert_eq!(Doubts::behind(&mark([3, 1, 1], false), Some(ROOM)), Doubts::At(vec![276..=279]));
+        assert_eq!(Doubts::behind(&mark([3, 1, 1], false), Some(ROOM)), Doubts::At(vec![276..=280]));
         assert_eq!(Doubts::behind(&mark([278, 0, 0], true), Some(ROOM)), Doubts::At(vec![0..=1, 279..=280]));
         assert_eq!(Doubts::behind(&mark([1, 1, 1], true), None), Doubts::Anywhere);
     }
