@@ -27,6 +27,8 @@ impl Key {
     pub const ESCAPE: char = '\u{e00c}';
     /// The space bar.
     pub const SPACE: char = ' ';
+    /// The chord that leads out of a page's screen.
+    pub const WAY_OUT: [char; 4] = [Self::CONTROL, Self::ALT, Self::SHIFT, 'm'];
 }
 
 impl Browser {
@@ -78,6 +80,31 @@ impl Browser {
             if (action) return `[data-action=${action}]`;
             if (keys) return `[data-keys=${keys}]`;
             return element?.id ? `#${element.id}` : element?.localName ?? '';";
+        self.get(script, &[]).await
+    }
+
+    /// The buttons of the toolbar that can be used now, as selectors.
+    pub async fn usable_buttons(&self) -> Vec<String> {
+        let script = "return [...document.querySelectorAll('#bar button')]
+            .filter((button) => button.checkVisibility() && !button.disabled)
+            .map((button) => `[data-action=${button.dataset.action}]`)";
+        self.get(script, &[]).await
+    }
+
+    /// Whether a person sees what has the focus: a ring, which nothing around it cuts off.
+    pub async fn focus_is_seen(&self) -> bool {
+        let script = "
+            const element = document.activeElement;
+            const { outlineStyle, outlineWidth, outlineOffset } = getComputedStyle(element);
+            if (!element.matches(':focus-visible') || outlineStyle === 'none' || parseFloat(outlineWidth) < 1) return false;
+            const outside = parseFloat(outlineWidth) + parseFloat(outlineOffset);
+            const { top, left, right, bottom } = element.getBoundingClientRect();
+            const contains = (box) => top - outside >= box.top && left - outside >= box.left
+                && bottom + outside <= box.bottom && right + outside <= box.right;
+            for (let around = element.parentElement; around; around = around.parentElement) {
+                if (getComputedStyle(around).overflow !== 'visible' && !contains(around.getBoundingClientRect())) return false;
+            }
+            return contains({ top: 0, left: 0, right: innerWidth, bottom: innerHeight })";
         self.get(script, &[]).await
     }
 

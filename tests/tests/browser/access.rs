@@ -6,34 +6,6 @@ use porthole_tests::browser::{Browser, Key, Window};
 
 use crate::support::Seat;
 
-/// The chord that leads out of the screen.
-const WAY_OUT: [char; 4] = [Key::CONTROL, Key::ALT, Key::SHIFT, 'm'];
-
-/// The buttons of the toolbar that can be used now.
-async fn usable(browser: &Browser) -> Vec<String> {
-    let script = "return [...document.querySelectorAll('#bar button')]
-        .filter((button) => button.checkVisibility() && !button.disabled)
-        .map((button) => `[data-action=${button.dataset.action}]`)";
-    browser.get(script, &[]).await
-}
-
-/// Whether a person sees what has the focus: a ring, which nothing around it cuts off.
-async fn focus_is_seen(browser: &Browser) -> bool {
-    let script = "
-        const element = document.activeElement;
-        const { outlineStyle, outlineWidth, outlineOffset } = getComputedStyle(element);
-        if (!element.matches(':focus-visible') || outlineStyle === 'none' || parseFloat(outlineWidth) < 1) return false;
-        const outside = parseFloat(outlineWidth) + parseFloat(outlineOffset);
-        const { top, left, right, bottom } = element.getBoundingClientRect();
-        const contains = (box) => top - outside >= box.top && left - outside >= box.left
-            && bottom + outside <= box.bottom && right + outside <= box.right;
-        for (let around = element.parentElement; around; around = around.parentElement) {
-            if (getComputedStyle(around).overflow !== 'visible' && !contains(around.getBoundingClientRect())) return false;
-        }
-        return contains({ top: 0, left: 0, right: innerWidth, bottom: innerHeight })";
-    browser.get(script, &[]).await
-}
-
 #[tokio::test]
 async fn the_keyboard_alone_reaches_everything() {
     let seat = Seat::connected("keyboard").await;
@@ -41,13 +13,13 @@ async fn the_keyboard_alone_reaches_everything() {
     assert_eq!(browser.focused().await, "canvas");
     // Tab is the guest's; the chord is the page's, and leaves no key held in the guest.
     browser.press(&[Key::TAB]).await;
-    browser.press(&WAY_OUT).await;
-    let buttons = usable(browser).await;
+    browser.press(&Key::WAY_OUT).await;
+    let buttons = browser.usable_buttons().await;
     assert_eq!(Some(&browser.focused().await), buttons.first(), "{buttons:?}");
     let mut reached = HashSet::new();
     for _ in &buttons {
         let focused = browser.focused().await;
-        assert!(focus_is_seen(browser).await, "the focus on {focused} cannot be seen");
+        assert!(browser.focus_is_seen().await, "the focus on {focused} cannot be seen");
         reached.insert(focused);
         browser.press(&[Key::TAB]).await;
     }
@@ -57,12 +29,12 @@ async fn the_keyboard_alone_reaches_everything() {
     seat.hears("\tm").await;
 
     // A panel: in, through it, out.
-    browser.press(&WAY_OUT).await;
+    browser.press(&Key::WAY_OUT).await;
     assert_eq!(browser.focused().await, "[data-action=keys]");
     browser.show("toolbar").await;
     browser.press(&[Key::ENTER]).await;
     assert_eq!(browser.focused().await, "[data-keys=ctrl-alt-del]");
-    assert!(focus_is_seen(browser).await);
+    assert!(browser.focus_is_seen().await);
     browser.press(&[Key::ENTER]).await;
     seat.hears("\tm␡").await;
     browser.press(&[Key::ESCAPE]).await;

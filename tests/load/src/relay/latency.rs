@@ -10,7 +10,7 @@ use super::{AGENT, BOTH, EDGE, HAPROXY, TCP_FLOOR, TLS_FLOOR, WEBSOCKIFY, of};
 use crate::backend::Manner;
 use crate::client::Client;
 use crate::compare::Results;
-use crate::contender::{Contender, Key, Rig};
+use crate::contender::{Contender, Far, Key, Rig};
 use crate::frames::{Block, From, binary};
 
 /// How many keystrokes are timed in a round, and how far apart they are beside a flood: people do not type faster.
@@ -18,30 +18,44 @@ const KEYSTROKES: usize = 1000;
 const BESIDE_A_FLOOD: usize = 200;
 const APART: Duration = Duration::from_millis(5);
 
-/// The first of each is the one to subtract.
-const ALONE: [&str; 10] =
-    ["none: TLS", "none: TCP", EDGE, HAPROXY, "nginx", TLS_FLOOR, TCP_FLOOR, AGENT, WEBSOCKIFY, BOTH];
+/// Nobody between the two ends, as those have it who lead to tunnels and to consoles.
+const DIRECT: [(&str, Far); 2] = [("none: TLS", Far::Tunnel), ("none: TCP", Far::Console)];
+
+const ALONE: [&str; 8] = [EDGE, HAPROXY, "nginx", TLS_FLOOR, TCP_FLOOR, AGENT, WEBSOCKIFY, BOTH];
 
 const BESIDE: [&str; 8] = [EDGE, "none: TLS", HAPROXY, "nginx", TLS_FLOOR, AGENT, WEBSOCKIFY, BOTH];
 
 pub(super) async fn round(rig: &Rig, results: &mut Results) -> Result<()> {
+    let what = "a keystroke";
+    let mut direct = Vec::new();
+    for (name, far) in DIRECT {
+        let contender = rig.contender(name, Key::Ecdsa)?;
+        let times = of(contender, type_into(rig, contender, KEYSTROKES, Duration::ZERO).await)?;
+        add(results, what, name, &times, &[]);
+        direct.push((far, times));
+    }
     for name in ALONE {
         let contender = rig.contender(name, Key::Ecdsa)?;
         let times = of(contender, type_into(rig, contender, KEYSTROKES, Duration::ZERO).await)?;
-        add(results, "a keystroke", name, &times);
+        let without = direct.iter().find(|(far, _)| *far == contender.far).map_or(&[][..], |(_, times)| times);
+        add(results, "a keystroke, added", name, &times, without);
     }
     for name in BESIDE {
         let contender = rig.contender(name, Key::Ecdsa)?;
         let times = of(contender, beside_a_flood(rig, contender).await)?;
-        add(results, "a keystroke beside a flood", name, &times);
+        add(results, "a keystroke beside a flood", name, &times, &[]);
     }
     Ok(())
 }
 
-fn add(results: &mut Results, what: &str, contender: &'static str, times: &[Duration]) {
+/// What half and nearly all of them took, less what they take without the contender.
+fn add(results: &mut Results, what: &str, contender: &'static str, times: &[Duration], without: &[Duration]) {
     for (called, percent) in [("p50", 50), ("p99", 99)] {
-        let at = times[(times.len() - 1) * percent / 100];
-        results.add(format!("{what}, {called}"), "µs", contender, at.as_secs_f64() * 1e6);
+        let at = |times: &[Duration]| {
+            let last = times.len().saturating_sub(1);
+            times.get(last * percent / 100).map_or(0.0, |time| time.as_secs_f64() * 1e6)
+        };
+        results.add(format!("{what}, {called}"), "µs", contender, at(times) - at(without));
     }
 }
 
