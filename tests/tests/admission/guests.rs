@@ -73,10 +73,12 @@ async fn what_became_of_a_guest_while_its_agent_was_away_is_seen_when_its_link_i
     let spice = libvirt.guest("changed").exactly_named(&name).uuid(uuid).graphics([Graphics::spice(Listen::None)]);
     let _spice = spice.start().await;
     stack.agent.start_again().await;
+    // What runs by that name now is another life of it, so the link is void, as if its stop had been seen.
     eventually(PATIENCE, "libvirt to answer again", async || {
-        refusal(&stack.upgrade(&to_changed)).await == refused(400, "no_such_kind")
+        refusal(&stack.upgrade(&to_changed)).await == refused(409, "shut_off")
     })
     .await;
+    assert_eq!(stack.agent.try_mint(Mint::of(&name).kind("vnc")).await.unwrap_err().code, "no_such_kind");
     assert_eq!(refusal(&stack.upgrade(&to_gone)).await, refused(404, "no_such_console"));
 }
 
