@@ -90,7 +90,10 @@ async fn what_is_no_binary_message_ends_the_session() {
         let _cut_off = client.send_raw(&bytes).await;
         assert_eq!(client.closed().await, closed(code, reason), "{what}");
         let row = ended(&stack.agent, &link, reason).await;
-        assert_eq!((row.bytes_in, row.bytes_out), (4, 4), "{what}");
+        // A console knows no messages: the parts that were within bounds are bytes like any others, and some are back.
+        let first_part = if what == "parts too long together" { i64::try_from(MEBIBYTE).unwrap() } else { 0 };
+        assert_eq!(row.bytes_in, 4 + first_part, "{what}");
+        assert!((4..=4 + first_part).contains(&row.bytes_out), "{what}: {} bytes went out", row.bytes_out);
     }
 
     let (link, mut client) = open(&stack).await;
