@@ -62,10 +62,11 @@ pub async fn measure(rounds: usize, parts: &[&str], noise: &mut Noise) -> Result
         if wanted("latency") {
             latency::round(&rig, &mut results).await?;
         }
-        if wanted("memory") {
-            idle::memory(&rig, &mut results).await?;
-        }
         noise.look().await?;
+    }
+    // Once: a process that keeps what its sessions took would need nothing for the next ones.
+    if wanted("memory") {
+        idle::memory(&rig, &mut results).await?;
     }
     // Once: it takes its time, and a share of a processor over seconds does not vary much.
     if wanted("pings") {

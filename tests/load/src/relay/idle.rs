@@ -21,10 +21,10 @@ use crate::wire::Wire;
 const SESSIONS: usize = 1000;
 const PROCESSES: usize = 20;
 
-/// How many there are with pings, and how long that is looked at.
+/// How many there are with pings, and how far apart the pings of one are. That is looked at for a whole interval, because
+/// an agent pings those together that were opened together.
 const WITH_PINGS: usize = 4000;
 const PING_INTERVAL: Duration = Duration::from_secs(30);
-const LOOK: Duration = Duration::from_secs(15);
 
 /// How many are opened at once.
 const OPENERS: usize = 32;
@@ -127,7 +127,7 @@ async fn with_pings(rig: &Rig, contender: &Contender) -> Result<f64> {
     // The first pings of those that were opened first are past.
     sleep(Duration::from_secs(2)).await;
     let (before, began) = (usage::processor_time(&contender.pids)?, Instant::now());
-    sleep(LOOK).await;
+    sleep(PING_INTERVAL).await;
     let spent = usage::processor_time(&contender.pids)?.checked_sub(before).context("time runs backwards")?;
     ensure!(!answering.has_ended(), "a session ended meanwhile");
     Ok(spent.as_secs_f64() / began.elapsed().as_secs_f64() * 100.0)
