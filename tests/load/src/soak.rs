@@ -108,7 +108,8 @@ async fn mixture(rig: &Rig, time: Duration) -> Result<Outcome> {
     let flood = Manner::Flood { block: Arc::new(Block::raw()), total: u64::MAX };
     bulk.be(&flood, &flood);
     quick.be(&Manner::Echo, &Manner::Echo);
-    let seen = Arc::new(Mutex::new(Seen { floods: vec![0; FLOODING], ..Seen::default() }));
+    let nothing = || Seen { floods: vec![0; FLOODING], ..Seen::default() };
+    let seen = Arc::new(Mutex::new(nothing()));
     let part = |client: usize| Part { client: both.clients[client].clone(), seen: Arc::clone(&seen) };
     let mut running: Vec<Running> = Vec::new();
     for index in 0..FLOODING {
@@ -143,7 +144,7 @@ async fn mixture(rig: &Rig, time: Duration) -> Result<Outcome> {
     }
     let seconds = began.elapsed().as_secs();
     drop(running);
-    let Seen { opened, mut echoes, floods, failure } = part(0).seen(std::mem::take);
+    let Seen { opened, mut echoes, floods, failure } = part(0).seen(|seen| std::mem::replace(seen, nothing()));
     if let Some(failure) = failure {
         return Err(failure);
     }
