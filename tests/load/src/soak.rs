@@ -37,6 +37,9 @@ const FLOODING: usize = 4;
 const BETWEEN_KEYS: Duration = Duration::from_secs(2);
 const SHORT: usize = 3;
 
+/// All of them come within this time: a day does not begin with everybody at once.
+const COMING: Duration = Duration::from_secs(10);
+
 /// A stuck client is given up by the agent after a ping interval and a timeout, a minute in all.
 const GIVEN_UP: Duration = Duration::from_secs(65);
 
@@ -122,7 +125,7 @@ async fn mixture(rig: &Rig, time: Duration) -> Result<Outcome> {
     }
     for number in 0..TYPING {
         let part = part(1);
-        let later = BETWEEN_KEYS * number / TYPING;
+        let later = COMING * number / TYPING;
         running.push(quick.start_on(part.clone().or_fail(async move {
             sleep(later).await;
             part.type_into(usize::MAX).await
@@ -130,7 +133,7 @@ async fn mixture(rig: &Rig, time: Duration) -> Result<Outcome> {
     }
     for number in 0..CHURNING {
         let part = part(1);
-        let later = BETWEEN_KEYS * number / CHURNING;
+        let later = COMING * number / CHURNING;
         running.push(quick.start_on(part.clone().or_fail(async move {
             sleep(later).await;
             loop {
