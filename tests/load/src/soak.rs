@@ -22,7 +22,7 @@ use tokio::time::{sleep, timeout};
 use crate::backend::Manner;
 use crate::client::Client;
 use crate::contender::{Key, Rig};
-use crate::frames::{Block, From, binary};
+use crate::frames::{Block, From, binary, pong};
 use crate::lane::Running;
 use crate::usage;
 use crate::wire::Wire;
@@ -42,6 +42,9 @@ const COMING: Duration = Duration::from_secs(10);
 
 /// A stuck client is given up by the agent after a ping interval and a timeout, a minute in all.
 const GIVEN_UP: Duration = Duration::from_secs(65);
+
+/// How often a flood's reader says that it is there.
+const STILL_HERE: Duration = Duration::from_secs(5);
 
 /// Whoever waits so long for an echo, or for a session, is not served.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -209,8 +212,14 @@ impl Part {
 
     async fn flood(&self, index: usize) -> Result<()> {
         let mut wire = self.open().await?;
+        let mut said = Instant::now();
         while let Some(length) = wire.receive(|bytes| bytes.len() as u64).await {
             self.seen(|seen| seen.floods[index] += length);
+            // Whoever is asked whether it is there has to say so; what it is asked between is not looked at.
+            if said.elapsed() > STILL_HERE {
+                said = Instant::now();
+                wire.send(&pong()).await?;
+            }
         }
         bail!("a flood ended by itself")
     }
