@@ -27,6 +27,31 @@ pub struct SessionEnd {
     pub bytes_out: u64,
 }
 
+/// Another connection to the session that the subquery finds, by the token's id.
+macro_rules! continuing {
+    ($session:literal) => {
+        concat!(
+            "UPDATE sessions SET open = open + 1, connections = connections + 1, ended = NULL, reason = NULL, \
+                 client_address = ?1, edge = ?2, edge_instance = ?3 \
+             WHERE id = (SELECT id FROM sessions WHERE token_id = ?4 ",
+            $session,
+            " LIMIT 1) RETURNING id, started, bytes_in, bytes_out, open"
+        )
+    };
+}
+
+/// How the session that a token's next connection belongs to is found, if it may have one already. However many a link
+/// for many had, an opening looks at one: it has the turn to write meanwhile.
+fn to_continue(token: &TokenRecord) -> Option<&'static str> {
+    match (token.state.policy, token.console.kind) {
+        // The one that it has, which goes on with each reconnection.
+        (Policy::Bound, _) => Some(continuing!("ORDER BY started DESC")),
+        // Each channel is a connection of its own: those that come while the session is open belong to it.
+        (Policy::Once | Policy::Reusable, ConsoleKind::Spice) => Some(continuing!("AND open > 0")),
+        (Policy::Once | Policy::Reusable, ConsoleKind::Vnc | ConsoleKind::Serial | ConsoleKind::Tcp) => None,
+    }
+}
+
 /// Opens the session of a token that has just been redeemed, or continues the one that it has.
 pub(super) async fn open(
     write: &mut SqliteConnection,
@@ -34,24 +59,17 @@ pub(super) async fn open(
     wanted: &Redeem,
 ) -> Result<SessionFacts, Error> {
     let operation = "opening a session";
-    // A bound token has one session, which goes on with each reconnection. With SPICE each channel is a connection of
-    // its own, so those that come while the session is open belong to it, whatever the policy.
-    let row = sqlx::query(
-        "UPDATE sessions SET open = open + 1, connections = connections + 1, ended = NULL, reason = NULL, \
-             client_address = ?1, edge = ?2, edge_instance = ?3 \
-         WHERE id = (SELECT id FROM sessions WHERE token_id = ?4 ORDER BY open > 0 DESC, started DESC LIMIT 1) \
-           AND (?5 OR (?6 AND open > 0)) \
-         RETURNING id, started, bytes_in, bytes_out, open",
-    )
-    .bind(wanted.client.address.to_string())
-    .bind(wanted.edge.as_str())
-    .bind(wanted.client.edge_instance.to_string())
-    .bind(token.id.to_string())
-    .bind(token.state.policy == Policy::Bound)
-    .bind(token.console.kind == ConsoleKind::Spice)
-    .fetch_optional(&mut *write)
-    .await
-    .map_err(failed(operation))?;
+    let row = match to_continue(token) {
+        Some(statement) => sqlx::query(statement)
+            .bind(wanted.client.address.to_string())
+            .bind(wanted.edge.as_str())
+            .bind(wanted.client.edge_instance.to_string())
+            .bind(token.id.to_string())
+            .fetch_optional(&mut *write)
+            .await
+            .map_err(failed(operation))?,
+        None => None,
+    };
     let (id, started, bytes_in, bytes_out, connections) = if let Some(row) = row {
         let bytes = (count(&row, "bytes_in")?, count(&row, "bytes_out")?);
         (parsed(&row, "id")?, time(&row, "started")?, bytes.0, bytes.1, count(&row, "open")?)

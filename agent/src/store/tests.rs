@@ -67,6 +67,35 @@ async fn row(store: &Store, id: SessionId) -> (i64, i64, Option<i64>, Option<Str
 }
 
 #[tokio::test]
+async fn whoever_waits_too_long_for_the_turn_to_write_is_told_that_it_is_busy() {
+    let new = token(Policy::Bound, ConsoleKind::Vnc);
+    let dir = tempfile::tempdir().unwrap();
+    let store = open_in(dir.path()).await;
+    let ours = store.write("holding the turn").await.unwrap();
+    let error = store.insert_token(&new).await.unwrap_err();
+    assert!(error.is_busy() && error.ailment().is_none(), "{error:?}");
+    assert!(is_busy(&crate::tokens::MintError::Store(error)), "also where another error is around it");
+    drop(ours);
+    store.insert_token(&new).await.unwrap();
+    let error = store.insert_token(&new).await.unwrap_err();
+    assert!(!error.is_busy(), "another failure: {error:?}");
+}
+
+#[tokio::test]
+async fn whoever_waits_too_long_for_another_process_is_told_that_it_is_busy() {
+    let new = token(Policy::Bound, ConsoleKind::Vnc);
+    let dir = tempfile::tempdir().unwrap();
+    let store = open_in(dir.path()).await;
+    let database = SqliteConnectOptions::new().filename(dir.path().join("porthole.db"));
+    let mut other = sqlx::SqliteConnection::connect_with(&database).await.unwrap();
+    sqlx::query("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
+    let error = store.insert_token(&new).await.unwrap_err();
+    assert!(error.is_busy() && error.ailment().is_none(), "{error:?}");
+    sqlx::query("ROLLBACK").execute(&mut other).await.unwrap();
+    store.insert_token(&new).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_token_comes_back_as_it_was_written() {
     let new = token(Policy::Bound, ConsoleKind::Spice);
     let (_dir, store) = with_token(&new).await;

@@ -1,8 +1,8 @@
-//! Ten thousand connections that come to nothing leave nothing behind.
+//! Twenty thousand connections that come to nothing leave nothing behind.
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use futures_util::{StreamExt as _, stream};
 use porthole_tests::agent::{Agent, Mint};
@@ -19,11 +19,16 @@ use super::support::reply::replies;
 use super::support::{assert_serves, assert_unharmed, stack};
 
 const WARM_UP: usize = 2_000;
-const CONNECTIONS: usize = 10_000;
+const CONNECTIONS: usize = 20_000;
 const AT_ONCE: usize = 32;
 
 /// What a process may have grown by afterwards: what the allocator does not give back, not what a connection takes.
 const MAY_GROW: u64 = 4 << 20;
+
+/// The same of the agent. Besides there is SQLite's cache, which fills while there is more in the database than in
+/// it (up to 2 MiB for each of its eight connections), by about 1 MiB in ten thousand connections here; and what the
+/// allocator keeps for more threads than an edge has.
+const AGENT_MAY_GROW: u64 = MAY_GROW + (8 << 20);
 
 /// The agent's readers of its database: a request that is given up takes its reader with it, and the next one opens
 /// another. Each is a thread and two descriptors.
@@ -244,7 +249,7 @@ async fn no_sessions(agent: &Agent) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn ten_thousand_connections_leave_nothing_behind() {
+async fn twenty_thousand_connections_leave_nothing_behind() {
     let console = Console::echo().await;
     let stack = stack(&console)
         .agent(|agent| agent.set("log.level", "info").set("sessions.max_per_console", 1000))
@@ -275,20 +280,20 @@ async fn ten_thousand_connections_leave_nothing_behind() {
     };
 
     let processes = [
-        ("agent", stack.agent.process(), READERS),
-        ("edge", stack.edge.process(), 0),
-        ("plain edge", plain.process(), 0),
+        ("agent", stack.agent.process(), READERS, AGENT_MAY_GROW),
+        ("edge", stack.edge.process(), 0, MAY_GROW),
+        ("plain edge", plain.process(), 0, MAY_GROW),
     ];
-    let at_rest = processes.map(|(_, process, _)| Level::of(process).descriptors);
+    let at_rest = processes.map(|(_, process, ..)| Level::of(process).descriptors);
     crowd.come(WARM_UP).await;
     no_sessions(&stack.agent).await;
-    for ((name, process, readers), at_rest) in processes.iter().zip(at_rest) {
+    for ((name, process, readers, _), at_rest) in processes.iter().zip(at_rest) {
         eventually(PATIENCE, format!("the {name} to close what it opened"), async || {
             Level::of(process).descriptors <= at_rest + 2 * readers
         })
         .await;
     }
-    let before = processes.map(|(_, process, _)| Level::of(process));
+    let before = processes.map(|(_, process, ..)| Level::of(process));
 
     let start = Instant::now();
     crowd.come(CONNECTIONS).await;
@@ -296,10 +301,9 @@ async fn ten_thousand_connections_leave_nothing_behind() {
     // Those that were open at some time have reached the console; the others need not have.
     let open = MIX.iter().filter(|(way, _)| way.is_opened()).map(|(_, share)| share).sum::<usize>();
     assert!(console.connections_ever() >= (WARM_UP + CONNECTIONS) / 100 * open, "{}", console.connections_ever());
-    assert!(start.elapsed() < Duration::from_secs(150));
 
     no_sessions(&stack.agent).await;
-    for ((name, process, readers), before) in processes.iter().zip(before) {
+    for ((name, process, readers, may_grow), before) in processes.iter().zip(before) {
         let settled = try_eventually(PATIENCE, async || {
             let now = Level::of(process);
             let settled =
@@ -308,7 +312,7 @@ async fn ten_thousand_connections_leave_nothing_behind() {
         });
         let Some(after) = settled.await else { panic!("the {name} had {before}, and now has {}", Level::of(process)) };
         println!("the {name} had {before}, and now has {after}");
-        assert!(after.memory < before.memory + MAY_GROW, "the {name} had {before}, and now has {after}");
+        assert!(after.memory < before.memory + may_grow, "the {name} had {before}, and now has {after}");
     }
     eventually(PATIENCE, "the console to be left alone", async || console.connections() == 0).await;
     assert_unharmed(plain.process());
