@@ -32,7 +32,7 @@ use sqlx::Connection as _;
 use sqlx::migrate::MigrateError;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 
-pub use self::ailment::Ailment;
+pub use self::ailment::{Ailment, is_busy};
 use self::place::Place;
 pub use self::place::PlaceError;
 pub use self::select::{ListedToken, TokenPage};

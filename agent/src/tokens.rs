@@ -244,7 +244,7 @@ impl Tokens {
         })?;
         let hash = presented.token.hash();
         let binding = presented.binding.as_ref().map(porthole_shared::binding::BindingSecret::hash);
-        let record = self.0.recorder.store.token(&hash).await.map_err(|error| internal(&error))?;
+        let record = self.0.recorder.store.token(&hash).await.map_err(|error| reason_of(&error))?;
         let record = record.ok_or(Reason::UnknownToken)?;
         judge(&record.state, binding, self.now())
             .map_err(|reason| Refused { reason, subject: Some(record.subject()) })?;
@@ -270,7 +270,7 @@ impl Tokens {
         // nobody takes any more is dropped, and closes it. It is dropped within the task, so that whoever waits for the
         // last task waits for what that begins, too.
         drop(self.0.recorder.tasks.spawn(async move {
-            let redeemed = recorder.store.redeem(&wanted).await.map_err(|error| internal(&error)).flatten();
+            let redeemed = recorder.store.redeem(&wanted).await.map_err(|error| reason_of(&error)).flatten();
             drop(answer.send(redeemed.map(|facts| {
                 let row = OpenRow::new(&facts, recorder);
                 let longest = Duration::from_secs(u64::try_from(facts.until.0.saturating_sub(now.0)).unwrap_or(0));
@@ -387,7 +387,11 @@ impl Tokens {
     }
 }
 
-fn internal(error: &store::Error) -> Reason {
+fn reason_of(error: &store::Error) -> Reason {
+    if error.is_busy() {
+        tracing::warn!(error = chain(error), "the database had too much to do");
+        return Reason::Busy;
+    }
     tracing::error!(error = chain(error), "the database failed");
     Reason::Internal
 }

@@ -87,6 +87,7 @@ reasons! {
     AgentInvalid     "agent_invalid"     502 4502 "The guest's host gave an answer that makes no sense." "Tell the operator; the host may run another version."
     HypervisorDown   "hypervisor_down"   503 4503 "The host's hypervisor service does not answer." "Try again; if it stays so, tell the operator."
     Full             "full"              503 4503 "The host has as many console sessions as it may." "Close one, or try again later."
+    Busy             "busy"              503 4503 "The host has too much to do at the moment." "Try again in a moment."
     Draining         "draining"          503 1012 "This server is about to restart." "Try again in a moment."
     Internal         "internal"          500 1011 "Something went wrong on the server." "Try again; if it stays so, tell the operator."
     // Ends of sessions.
@@ -133,6 +134,7 @@ impl Reason {
             | Self::AgentUnreachable
             | Self::HypervisorDown
             | Self::Full
+            | Self::Busy
             | Self::Draining
             | Self::AgentStopping
             | Self::EdgeDraining

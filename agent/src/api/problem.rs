@@ -23,6 +23,9 @@ use crate::sessions::NoSuchSession;
 use crate::store::{self, Ailment};
 use crate::tokens::{MintError, RevokeError, RotateError};
 
+/// When to ask again, where the database had too much to do: it makes some thousand changes a second.
+const BUSY_SECONDS: u64 = 1;
+
 /// What went wrong, for a program (`code`) and for a person (`detail`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub(super) struct Problem {
@@ -161,7 +164,7 @@ impl Problem {
     }
 
     /// The table of ports could not be written.
-    pub(super) fn of_ports(cause: &store::Error, error: &dyn std::error::Error) -> Self {
+    pub(super) fn of_ports(cause: &store::Error, error: &(dyn std::error::Error + 'static)) -> Self {
         let Some(ailment) = cause.ailment() else { return Self::internal(error) };
         tracing::error!(error = chain(error), remedy = ailment.remedy(), "no port changes hands meanwhile");
         let detail = format!("no port has changed hands: {}; guests and sessions go on meanwhile", ailment.remedy());
@@ -172,9 +175,13 @@ impl Problem {
         Self::new(status, ailment.code(), detail)
     }
 
-    /// Our own fault: the log says more than the answer.
-    pub(super) fn internal(error: &dyn std::error::Error) -> Self {
+    /// Our own fault: the log says more than the answer. Or the database's, which had too much to do.
+    pub(super) fn internal(error: &(dyn std::error::Error + 'static)) -> Self {
         let detail = chain(error);
+        if store::is_busy(error) {
+            tracing::warn!(error = detail, "a request to the API was refused: the database has too much to do");
+            return Self { retry_after: Some(BUSY_SECONDS), ..Self::reason(Reason::Busy, detail) };
+        }
         tracing::error!(error = detail, "a request to the API failed");
         Self::reason(Reason::Internal, detail)
     }

@@ -1,9 +1,12 @@
 //! What ails a database that SQLite cannot use, where an operator can do something about it. Told in the same words
 //! wherever it shows: at the start, in an answer of the API, by `/readyz`.
 
+use std::error::Error as StdError;
+
 use super::Error;
 
 /// SQLite's primary result codes.
+const BUSY: i32 = 5;
 const READONLY: i32 = 8;
 const IOERR: i32 = 10;
 const CORRUPT: i32 = 11;
@@ -31,8 +34,7 @@ impl Ailment {
 
     /// What ails it, by SQLite's words for why something failed; `None` where that is no ailment.
     pub(super) fn of(error: &sqlx::Error) -> Option<Self> {
-        let sqlx::Error::Database(error) = error else { return None };
-        let code: i32 = error.code()?.parse().ok()?;
+        let code = result_code(error)?;
         match (code & 0xff, code) {
             (FULL, _) | (_, IOERR_SHMSIZE) => Some(Self::Full),
             (READONLY, _) => Some(Self::ReadOnly),
@@ -75,6 +77,20 @@ impl Ailment {
     }
 }
 
+/// Whether what an error came from is a database that had too much to do: it may be asked again. Looked for along the
+/// whole chain, because whoever answers has the error of an operation.
+pub fn is_busy(error: &(dyn StdError + 'static)) -> bool {
+    let causes = std::iter::successors(Some(error), |error: &&(dyn StdError + 'static)| (*error).source());
+    causes.filter_map(|cause| cause.downcast_ref::<sqlx::Error>()).any(|error| {
+        matches!(error, sqlx::Error::PoolTimedOut) || result_code(error).is_some_and(|code| code & 0xff == BUSY)
+    })
+}
+
+/// SQLite's extended result code, if it was SQLite that failed; its lowest byte is the primary one.
+fn result_code(error: &sqlx::Error) -> Option<i32> {
+    error.as_database_error()?.code()?.parse().ok()
+}
+
 impl Error {
     /// What ails the database, if that is why this failed.
     pub fn ailment(&self) -> Option<Ailment> {
@@ -82,6 +98,11 @@ impl Error {
             Self::Sqlite { source, .. } => Ailment::of(source),
             Self::Foreign { .. } => None,
         }
+    }
+
+    /// Whether it was only not this one's turn in time: nothing is wrong, and nothing has changed.
+    pub fn is_busy(&self) -> bool {
+        is_busy(self)
     }
 
     /// Whether there is no room on the disk: this ends by itself once somebody makes some.

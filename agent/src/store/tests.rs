@@ -1,4 +1,5 @@
 use std::os::unix::fs::PermissionsExt as _;
+use std::sync::atomic::Ordering;
 
 use porthole_shared::binding::BindingHash;
 use porthole_shared::names::{ConsoleId, ConsoleKind, ConsoleSource, ConsoleUuid, SessionId, TokenId};
@@ -183,6 +184,42 @@ async fn a_reusable_link_opens_a_session_each_time_but_for_spice() {
         }
         let later = store.redeem(&redeem(&new, None, START)).await.unwrap().unwrap();
         assert!(later.id != one.id && later.id != two.id, "{kind}: ended is ended");
+    }
+}
+
+#[tokio::test]
+async fn an_opening_is_no_more_work_for_all_the_sessions_that_a_link_had() {
+    let kinds = [ConsoleKind::Vnc, ConsoleKind::Spice];
+    for (policy, kind) in
+        [Policy::Reusable, Policy::Bound].into_iter().flat_map(|policy| kinds.map(|kind| (policy, kind)))
+    {
+        let new = token(policy, kind);
+        let (_dir, store) = with_token(&new).await;
+        let mine = (policy == Policy::Bound).then_some(BindingHash([1; 32]));
+        // SQLite's own count of what it does.
+        let steps = Arc::new(AtomicI64::new(0));
+        let mut writer = store.writer.acquire().await.unwrap();
+        let counter = Arc::clone(&steps);
+        writer
+            .lock_handle()
+            .await
+            .unwrap()
+            .set_progress_handler(1, move || counter.fetch_add(1, Ordering::Relaxed) >= 0);
+        drop(writer);
+        let opening = async || {
+            let before = steps.load(Ordering::Relaxed);
+            let opened = store.redeem(&redeem(&new, mine, START)).await.unwrap().unwrap();
+            let taken = steps.load(Ordering::Relaxed) - before;
+            store.end_connection(&end(opened.id, Reason::ClientGone)).await.unwrap();
+            taken
+        };
+        opening().await;
+        let second = opening().await;
+        for _ in 0..500 {
+            opening().await;
+        }
+        let last = opening().await;
+        assert!(second > 0 && last < second * 3 / 2, "{policy:?} {kind}: {second} steps, and later {last}");
     }
 }
 

@@ -152,6 +152,7 @@ impl MintError {
                 Reason::BadRequest.code()
             }
             Self::Store(error) if error.is_full() => "disk_full",
+            Self::Store(error) if error.is_busy() => Reason::Busy.code(),
             Self::Sign(_) | Self::Store(_) => Reason::Internal.code(),
         }
     }

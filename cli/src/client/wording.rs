@@ -95,6 +95,9 @@ fn advice(reason: Reason, unsaid: bool) -> Option<&'static str> {
     #[expect(clippy::wildcard_enum_match_arm, reason = "for the others the table's own advice is right here too")]
     match reason {
         Reason::HypervisorDown => Some("How libvirt is: porthole status"),
+        Reason::Busy => {
+            Some("Ask again in a moment. If it stays so, the host lacks processor time or its disk is slow.")
+        }
         Reason::Full => Some("Who is connected: porthole sessions"),
         Reason::Internal => Some("The agent's log says more: journalctl -u porthole-agent"),
         Reason::Migrating => Some("Ask again when it has arrived, on the node that it moves to."),

@@ -112,6 +112,7 @@ const fn may_be_an_agents(reason: Reason) -> bool {
         | Reason::Unsupported
         | Reason::HypervisorDown
         | Reason::Full
+        | Reason::Busy
         | Reason::Draining
         | Reason::Internal
         | Reason::ConsoleClosed
