@@ -71,7 +71,7 @@ pub use self::output::{MOST_OUTPUT, Output, OutputError, Part};
 use self::port::{About, Interest, Key, Link, Port};
 pub use self::port::{Attachment, Status};
 pub use self::roles::{Applicant, Role};
-pub use self::session::{Protocol, Session};
+pub use self::session::{Protocol, view};
 use crate::consoles::{Backend, Consoles, Owner, ResolveError, SerialPort, SerialPorts};
 
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";

@@ -38,6 +38,7 @@ use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 pub use self::config::{Config, DEFAULT_PORT, MOST_CONNECTIONS};
+pub(crate) use self::console::OPEN_PATIENCE;
 use self::trust::Following;
 pub use self::trust::Trust;
 use crate::audit::Audit;

@@ -24,6 +24,7 @@ use tokio_tungstenite::tungstenite::protocol::Message;
 
 use super::port::{Attachment, Input, Next};
 use super::wire::{FromAgent, FromPage, MAX_CONTROL, Wanted, Why};
+use crate::sessions::Connection;
 use crate::websocket::{self, Liveness, MAX_CHUNK, Meter, Pings, end_of};
 
 /// How many frames are read in one turn.
@@ -46,9 +47,26 @@ pub enum Protocol {
     V1,
 }
 
+/// A viewer's whole time on a port, from its handshake to its goodbye.
+pub async fn view<S>(
+    socket: WebSocketStream<S>,
+    attachment: Attachment,
+    protocol: Protocol,
+    connection: Connection,
+    pings: Pings,
+) where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut session = Session::new(socket, attachment, protocol, connection.meter(), pings);
+    let reason = session.run(connection.ended()).await;
+    // The record is closed first: how long the viewer takes to say goodbye is its own affair.
+    let reason = connection.conclude(reason).await;
+    session.close(reason).await;
+}
+
 /// One viewer's connection.
 #[derive(Debug)]
-pub struct Session<S> {
+struct Session<S> {
     socket: WebSocketStream<S>,
     attachment: Attachment,
     protocol: Protocol,
@@ -69,13 +87,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     /// On `socket` (from [`accept`](crate::websocket::accept)).
-    pub fn new(
-        socket: WebSocketStream<S>,
-        attachment: Attachment,
-        protocol: Protocol,
-        meter: Meter,
-        pings: Pings,
-    ) -> Self {
+    fn new(socket: WebSocketStream<S>, attachment: Attachment, protocol: Protocol, meter: Meter, pings: Pings) -> Self {
         let liveness = Liveness::new(pings, Instant::now());
         let look = Box::pin(sleep_until(liveness.next_look()));
         let reading = protocol == Protocol::Plain;
@@ -85,7 +97,7 @@ where
 
     /// Goes on until the viewer leaves, the port is over ([`Reason::ConsoleClosed`]; the caller may know more), somebody
     /// takes over, or `ended` says so.
-    pub async fn run(&mut self, ended: impl Future<Output = Reason>) -> Reason {
+    async fn run(&mut self, ended: impl Future<Output = Reason>) -> Reason {
         let mut ended = pin!(ended);
         poll_fn(|cx| {
             if let Poll::Ready(reason) = ended.as_mut().poll(cx) {
@@ -105,7 +117,7 @@ where
     }
 
     /// Leaves the port, tells the viewer why, and closes.
-    pub async fn close(self, reason: Reason) {
+    async fn close(self, reason: Reason) {
         let Self { socket, attachment, .. } = self;
         drop(attachment);
         websocket::close(socket, reason).await;

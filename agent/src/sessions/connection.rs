@@ -172,6 +172,16 @@ impl Connection {
         }
     }
 
+    /// As [`Self::finish`], for a relay that has ended so: of a console that has closed, the reason may be known better.
+    /// Gives the one that was written.
+    pub async fn conclude(self, mut reason: Reason) -> Reason {
+        if reason == Reason::ConsoleClosed {
+            reason = self.console_closed().await;
+        }
+        self.finish(reason);
+        reason
+    }
+
     /// Ends it, and writes its bytes (and the session's end, if this was its last connection) to its row.
     pub fn finish(mut self, reason: Reason) {
         self.write_end(reason);

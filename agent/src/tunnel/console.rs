@@ -29,7 +29,7 @@ use super::listener::Link;
 use super::routes::malformed;
 use crate::audit::{Event, Refusal, Subject};
 use crate::consoles::open::{ConsoleStream, open};
-use crate::serial::{Applicant, Attachment, Protocol, Session};
+use crate::serial::{Applicant, Attachment, Protocol, view};
 use crate::sessions::{Connection, Sessions};
 use crate::throttle::Throttle;
 use crate::tokens::{Examined, Refused};
@@ -37,7 +37,7 @@ use crate::websocket::{Inbound, Pings, Relay, Socket, accept};
 
 /// How long opening a console, or looking for it, may take, all in all. libvirt's own deadlines (5 s) shall run out first, because their end
 /// tells more; an edge waits longer (10 s).
-pub(super) const OPEN_PATIENCE: Duration = Duration::from_secs(6);
+pub(crate) const OPEN_PATIENCE: Duration = Duration::from_secs(6);
 
 /// How long an edge may take to take the `101`.
 const SWITCH_PATIENCE: Duration = Duration::from_secs(10);
@@ -236,7 +236,9 @@ async fn carry(
                     Some(Subprotocol::SerialV1) => Protocol::V1,
                     Some(Subprotocol::Binary) | None => Protocol::Plain,
                 };
-                Box::pin(view((stream, received), *attachment, protocol, connection, pings)).await;
+                let viewing =
+                    async { view(accept(stream, received).await, *attachment, protocol, connection, pings).await };
+                Box::pin(viewing).await;
             }
         }
     };
@@ -252,32 +254,8 @@ async fn relay(socket: Socket, console: ConsoleStream, connection: Connection, p
     let mut relay = Relay::new(socket, console, inbound, connection.meter(), pings);
     let reason = relay.run(connection.ended()).await;
     // The record is closed first: how long the client takes to say goodbye is its own affair.
-    let reason = finish(connection, reason).await;
+    let reason = connection.conclude(reason).await;
     relay.close(reason).await;
-}
-
-/// A place on a serial port.
-async fn view(
-    (stream, received): (TlsStream<TcpStream>, Bytes),
-    attachment: Attachment,
-    protocol: Protocol,
-    connection: Connection,
-    pings: Pings,
-) {
-    let socket = accept(stream, received).await;
-    let mut session = Session::new(socket, attachment, protocol, connection.meter(), pings);
-    let reason = session.run(connection.ended()).await;
-    let reason = finish(connection, reason).await;
-    session.close(reason).await;
-}
-
-/// Closes the record; the reason may be known better than by the relay.
-async fn finish(connection: Connection, mut reason: Reason) -> Reason {
-    if reason == Reason::ConsoleClosed {
-        reason = connection.console_closed().await;
-    }
-    connection.finish(reason);
-    reason
 }
 
 /// The edge's connection itself, and what came behind the request.

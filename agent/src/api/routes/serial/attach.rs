@@ -16,7 +16,7 @@ use porthole_shared::names::{ConsoleId, ConsoleKind, EdgeInstance, EdgeName};
 use porthole_shared::reason::Reason;
 use porthole_shared::tunnel::{ClientFacts, Presented, WebSocketKey};
 use serde::Deserialize;
-use tokio::time::{Duration, Instant};
+use tokio::time::Instant;
 
 use super::{Named, find, in_use};
 use crate::api::Api;
@@ -24,13 +24,11 @@ use crate::api::admission::{Peer, Rights};
 use crate::api::extract::Asked;
 use crate::api::problem::Problem;
 use crate::callers::CallerName;
-use crate::serial::{Applicant, Attachment, Protocol, Session};
+use crate::serial::{Applicant, Attachment, Protocol, view};
 use crate::sessions::Connection;
 use crate::tokens::{MintRequest, Policy, RightsWanted};
+use crate::tunnel::OPEN_PATIENCE;
 use crate::websocket::accept;
-
-/// How long opening a port may take.
-const OPEN_PATIENCE: Duration = Duration::from_secs(6);
 
 /// What stands for the edge of a session that came by none.
 const HERE: &str = "localhost";
@@ -92,14 +90,7 @@ pub(in crate::api) async fn attach(
     drop(tokio::spawn(async move {
         // Whoever is gone by now has left: dropped, both are ended.
         let Ok(upgraded) = upgrade.await else { return };
-        let socket = accept(TokioIo::new(upgraded), Bytes::new()).await;
-        let mut session = Session::new(socket, attachment, Protocol::V1, connection.meter(), api.pings);
-        let mut reason = session.run(connection.ended()).await;
-        if reason == Reason::ConsoleClosed {
-            reason = connection.console_closed().await;
-        }
-        connection.finish(reason);
-        session.close(reason).await;
+        view(accept(TokioIo::new(upgraded), Bytes::new()).await, attachment, Protocol::V1, connection, api.pings).await;
     }));
     let headers = [
         (CONNECTION, HeaderValue::from_static("Upgrade")),
