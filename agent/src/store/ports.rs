@@ -9,6 +9,7 @@ use sqlx::sqlite::{SqliteArguments, SqliteQueryResult, SqliteRow};
 use sqlx::{Row as _, Sqlite};
 
 use super::convert::{parsed, parsed_option, time, value};
+use super::write::Write;
 use super::{Error, Store, failed};
 use crate::ports::{Change, Choice, Device, Owner, PortRow, PortState, Taken, Use};
 
@@ -125,23 +126,16 @@ impl Store {
     ) -> Result<(), Error> {
         let operation = "doubting a domain's ports";
         let mut write = self.write(operation).await?;
-        for port in ports {
-            for statement in [
+        let statements = ports.iter().flat_map(|port| {
+            [
                 "UPDATE OR IGNORE ports SET adopted = 1, state = 'leased', since = ?3, expires = NULL \
                  WHERE port = ?1 AND domain = ?2 AND adopted = 0",
                 "UPDATE ports SET state = 'foreign', domain = NULL, device = NULL, since = ?3, expires = ?4 \
                  WHERE port = ?1 AND domain = ?2 AND adopted = 0",
-            ] {
-                sqlx::query(statement)
-                    .bind(port)
-                    .bind(domain.to_string())
-                    .bind(now.0)
-                    .bind(expires.0)
-                    .execute(&mut *write)
-                    .await
-                    .map_err(failed(operation))?;
-            }
-        }
+            ]
+            .map(|sql| sqlx::query(sql).bind(*port).bind(domain.to_string()).bind(now.0).bind(expires.0))
+        });
+        in_turn(&mut write, operation, statements).await?;
         write.commit().await.map_err(failed(operation))
     }
 
@@ -153,9 +147,7 @@ impl Store {
         statement: impl Fn(u16) -> Query<'static, Sqlite, SqliteArguments>,
     ) -> Result<(), Error> {
         let mut write = self.write(operation).await?;
-        for port in ports {
-            statement(*port).execute(&mut *write).await.map_err(failed(operation))?;
-        }
+        in_turn(&mut write, operation, ports.iter().map(|port| statement(*port))).await?;
         write.commit().await.map_err(failed(operation))
     }
 
@@ -164,25 +156,16 @@ impl Store {
     pub(crate) async fn return_to_ports(&self, domain: ConsoleUuid, uses: &[Use], now: UnixTime) -> Result<u64, Error> {
         let operation = "returning to a domain's ports";
         let mut write = self.write(operation).await?;
-        let mut changed = 0;
-        for Use { device, port } in uses {
-            for statement in [
+        let statements = uses.iter().flat_map(|Use { device, port }| {
+            [
                 "DELETE FROM ports WHERE domain = ?1 AND device = ?2 AND adopted = 0 \
                  AND EXISTS (SELECT 1 FROM ports WHERE port = ?3 AND domain = ?1 AND device = ?2 AND adopted = 1)",
                 "UPDATE ports SET adopted = 0, since = ?4 \
                  WHERE port = ?3 AND domain = ?1 AND device = ?2 AND adopted = 1 AND changes() > 0",
-            ] {
-                let done = sqlx::query(statement)
-                    .bind(domain.to_string())
-                    .bind(device.to_string())
-                    .bind(port)
-                    .bind(now.0)
-                    .execute(&mut *write)
-                    .await
-                    .map_err(failed(operation))?;
-                changed += done.rows_affected();
-            }
-        }
+            ]
+            .map(|sql| sqlx::query(sql).bind(domain.to_string()).bind(device.to_string()).bind(*port).bind(now.0))
+        });
+        let changed = in_turn(&mut write, operation, statements).await?;
         write.commit().await.map_err(failed(operation))?;
         Ok(changed)
     }
@@ -226,25 +209,18 @@ impl Store {
             .fetch_all(&mut *write)
             .await
             .map_err(failed(operation))?;
-        let mut changed = 0;
-        for device in asked.iter().filter(|device| !kept.contains(*device)) {
-            for statement in [
+        let given_up = asked.into_iter().filter(|device| !kept.contains(device));
+        let statements = given_up.flat_map(|device| {
+            [
                 // The device was found on another port: that one is all that it may be using.
                 "DELETE FROM ports WHERE domain = ?1 AND device = ?2 AND adopted = 0 \
                  AND EXISTS (SELECT 1 FROM ports WHERE domain = ?1 AND device = ?2 AND adopted = 1)",
                 "UPDATE ports SET adopted = 1, state = 'leased', since = ?3, expires = NULL \
                  WHERE domain = ?1 AND device = ?2 AND adopted = 0",
-            ] {
-                let done = sqlx::query(statement)
-                    .bind(domain.to_string())
-                    .bind(device)
-                    .bind(now.0)
-                    .execute(&mut *write)
-                    .await
-                    .map_err(failed(operation))?;
-                changed += done.rows_affected();
-            }
-        }
+            ]
+            .map(|sql| sqlx::query(sql).bind(domain.to_string()).bind(device.clone()).bind(now.0))
+        });
+        let changed = in_turn(&mut write, operation, statements).await?;
         write.commit().await.map_err(failed(operation))?;
         Ok(changed)
     }
@@ -338,4 +314,17 @@ fn record(row: &SqliteRow) -> Result<PortRow, Error> {
         since: time(row, "since")?,
         expires: expires.map(UnixTime),
     })
+}
+
+/// Takes one statement after the other; how many rows changed.
+async fn in_turn<'q>(
+    write: &mut Write,
+    operation: &'static str,
+    statements: impl Iterator<Item = Query<'q, Sqlite, SqliteArguments>>,
+) -> Result<u64, Error> {
+    let mut changed = 0;
+    for statement in statements {
+        changed += statement.execute(&mut **write).await.map_err(failed(operation))?.rows_affected();
+    }
+    Ok(changed)
 }
