@@ -25,7 +25,7 @@ struct World {
     /// So many lists fail.
     mute: Arc<AtomicUsize>,
     /// How often it was asked about one domain.
-    asked: Arc<AtomicUsize>,
+    asked: watch::Receiver<usize>,
     _dir: tempfile::TempDir,
 }
 
@@ -35,8 +35,9 @@ impl World {
         let (events, _) = broadcast::channel(4);
         let (link, state) = watch::channel(LinkState::Connected { since: std::time::Instant::now() });
         let domains = Domains::default();
-        let (mute, asked) = <(Arc<AtomicUsize>, Arc<AtomicUsize>)>::default();
-        tokio::spawn(answer(received, Arc::clone(&domains), Arc::clone(&mute), Arc::clone(&asked)));
+        let mute = Arc::<AtomicUsize>::default();
+        let (asking, asked) = watch::channel(0);
+        tokio::spawn(answer(received, Arc::clone(&domains), Arc::clone(&mute), asking));
         let hypervisor = Hypervisor::from_channel(commands, events.clone(), state, Duration::from_secs(5));
         let (dir, clock) = (tempfile::tempdir().unwrap(), ManualClock::at(START));
         let store = Store::open(dir.path(), START).await.unwrap();
@@ -87,7 +88,7 @@ async fn answer(
     mut commands: mpsc::Receiver<Command>,
     domains: Domains,
     mute: Arc<AtomicUsize>,
-    asked: Arc<AtomicUsize>,
+    asked: watch::Sender<usize>,
 ) {
     let summary = |uuid| DomainSummary { uuid, name: ConsoleName::from(uuid), state: DomainState::Running };
     while let Some(command) = commands.recv().await {
@@ -99,7 +100,7 @@ async fn answer(
             }
             Command::Domains { reply } => drop(reply.send(Ok(domains.into_keys().map(summary).collect()))),
             Command::Describe { uuid, reply } => {
-                asked.fetch_add(1, Ordering::Relaxed);
+                asked.send_modify(|asked| *asked += 1);
                 let described = match domains.get(&uuid) {
                     Some(Some(xml)) => {
                         let DomainSummary { uuid, name, state } = summary(uuid);
@@ -180,13 +181,10 @@ async fn what_could_not_be_compared_is_compared_again() {
     world.define(told, "<graphics type='vnc' port='2611'/>");
     let xml = world.domains.lock().unwrap().insert(told, None).flatten();
     world.tell(told, DomainEventKind::Started(StartCause::Booted));
-    let asked = world.asked.load(Ordering::Relaxed);
-    let again = async {
-        while world.asked.load(Ordering::Relaxed) < asked + 2 {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(10), again).await.expect("it is asked about again");
+    let mut asked = world.asked.clone();
+    let before = *asked.borrow();
+    let again = asked.wait_for(|asked| *asked >= before + 2);
+    tokio::time::timeout(Duration::from_secs(10), again).await.expect("it is asked about again").unwrap();
     world.domains.lock().unwrap().insert(told, xml);
     world.becomes(&[(2610, "leased"), (2611, "leased")]).await;
 }

@@ -191,7 +191,13 @@ async fn a_migrating_guest_is_named_so_on_both_hosts() {
     let options = [&target, "--live", "--p2p", "--unsafe", "--migrateuri", &socket];
     let migration = guest.virsh("migrate", &options);
     let watching = async {
-        // So that it lasts until both have seen it.
+        // So that it lasts until both have seen it. Not before bytes go over: until then libvirt talks with the emulator
+        // there, and would wait for it.
+        eventually(PATIENCE, "bytes to go over", async || {
+            let job = guest.virsh("domjobinfo", &[]).await.unwrap_or_default();
+            job.lines().any(|line| line.starts_with("Data processed:") && !line.ends_with(" 0.000 B"))
+        })
+        .await;
         let pid_file = destination.directory().join(format!("run/libvirt/qemu/{}.pid", guest.name()));
         let emulator = async || {
             let inner = std::fs::read_to_string(&pid_file).ok()?.trim().parse().ok()?;
