@@ -1,5 +1,7 @@
 //! What a person does: keys, clicks, touches. `WebDriver`'s actions, which go through the browser's own input.
 
+use std::collections::HashSet;
+
 use http::Method;
 use serde_json::{Value, json};
 
@@ -83,8 +85,25 @@ impl Browser {
         self.get(script, &[]).await
     }
 
+    /// Goes by Tab from the toolbar's first button, which has the focus, to what comes behind its last.
+    ///
+    /// # Panics
+    /// When a button that can be used is not reached, or not seen to have the focus.
+    pub async fn tab_through_the_toolbar(&self) {
+        let buttons = self.usable_buttons().await;
+        assert_eq!(Some(&self.focused().await), buttons.first(), "{buttons:?}");
+        let mut reached = HashSet::new();
+        for _ in &buttons {
+            let focused = self.focused().await;
+            assert!(self.focus_is_seen().await, "the focus on {focused} cannot be seen");
+            reached.insert(focused);
+            self.press(&[Key::TAB]).await;
+        }
+        assert_eq!(reached, buttons.into_iter().collect());
+    }
+
     /// The buttons of the toolbar that can be used now, as selectors.
-    pub async fn usable_buttons(&self) -> Vec<String> {
+    async fn usable_buttons(&self) -> Vec<String> {
         let script = "return [...document.querySelectorAll('#bar button')]
             .filter((button) => button.checkVisibility() && !button.disabled)
             .map((button) => `[data-action=${button.dataset.action}]`)";

@@ -1,7 +1,5 @@
 //! For everybody: the keyboard alone, light and dark, phones.
 
-use std::collections::HashSet;
-
 use porthole_tests::browser::{Browser, Key, Window};
 
 use crate::support::Seat;
@@ -14,16 +12,7 @@ async fn the_keyboard_alone_reaches_everything() {
     // Tab is the guest's; the chord is the page's, and leaves no key held in the guest.
     browser.press(&[Key::TAB]).await;
     browser.press(&Key::WAY_OUT).await;
-    let buttons = browser.usable_buttons().await;
-    assert_eq!(Some(&browser.focused().await), buttons.first(), "{buttons:?}");
-    let mut reached = HashSet::new();
-    for _ in &buttons {
-        let focused = browser.focused().await;
-        assert!(browser.focus_is_seen().await, "the focus on {focused} cannot be seen");
-        reached.insert(focused);
-        browser.press(&[Key::TAB]).await;
-    }
-    assert_eq!(reached, buttons.iter().cloned().collect::<HashSet<_>>());
+    browser.tab_through_the_toolbar().await;
     assert_eq!(browser.focused().await, "canvas", "after the last button comes the screen again");
     browser.write("m").await;
     seat.hears("\tm").await;
