@@ -43,13 +43,14 @@ use crate::callers::{Operation, Role, Scope};
 pub(super) struct Frame;
 
 /// What is answered before or around every operation.
-const COMMON: [(StatusCode, &str); 8] = [
+const COMMON: [(StatusCode, &str); 9] = [
     (StatusCode::BAD_REQUEST, "The request makes no sense; `detail` says where."),
     (StatusCode::UNAUTHORIZED, "Nobody can tell who is asking."),
     (StatusCode::FORBIDDEN, "The caller's role does not go that far; `needed_role` says which does."),
     (StatusCode::REQUEST_TIMEOUT, "The body did not come in time."),
     (StatusCode::TOO_MANY_REQUESTS, "Too many tokens that are no good came from this address, or too many listen."),
     (StatusCode::INTERNAL_SERVER_ERROR, "The agent's own fault; its log says more."),
+    (StatusCode::SERVICE_UNAVAILABLE, "libvirt does not answer, or the agent has too much to do; `code` says which."),
     (StatusCode::GATEWAY_TIMEOUT, "It took too long; libvirt may hang."),
     (StatusCode::INSUFFICIENT_STORAGE, "The disk is full."),
 ];

@@ -370,7 +370,7 @@ async fn every_resource_is_described_with_its_answers() {
                     assert_eq!(answer["content"]["application/problem+json"]["schema"], problem, "{path} {status}");
                 }
             }
-            for status in ["400", "401", "403", "500"] {
+            for status in ["400", "401", "403", "500", "503"] {
                 assert!(operation["responses"][status].is_object(), "{method} {path} {status}");
             }
         }

@@ -84,9 +84,7 @@ impl From<Owner> for ConsoleView {
 /// List domains and external consoles
 #[utoipa::path(
     get, path = "/v1/consoles", operation_id = "list_consoles", tag = "consoles", params(Piece),
-    responses((status = 200, description = "What this node has, domains that do not run included.", body = ConsoleList),
-              (status = 503, description = "libvirt does not answer.", body = Problem,
-               content_type = "application/problem+json"))
+    responses((status = 200, description = "What this node has, domains that do not run included.", body = ConsoleList))
 )]
 pub(in crate::api) async fn list(
     State(api): State<Api>,

@@ -160,8 +160,7 @@ fn given(ports: &[DevicePort]) -> Vec<PortGiven> {
               (status = 409, description = "The domain is transient, or its XML cannot be used.", body = Problem,
                content_type = "application/problem+json"),
               (status = 502, description = "libvirt does not answer for this domain.", body = Problem,
-               content_type = "application/problem+json"),
-              (status = 503, description = "libvirt is not there.", body = Problem, content_type = "application/problem+json"))
+               content_type = "application/problem+json"))
 )]
 pub(in crate::api) async fn show(
     State(api): State<Api>,
@@ -183,8 +182,7 @@ pub(in crate::api) async fn show(
               (status = 409, description = "The domain is transient, its XML cannot be used, somebody else changes it, or \
                there are no ports. Nothing has changed.", body = Problem, content_type = "application/problem+json"),
               (status = 502, description = "libvirt refuses the definition, or does not answer for this domain.",
-               body = Problem, content_type = "application/problem+json"),
-              (status = 503, description = "libvirt is not there.", body = Problem, content_type = "application/problem+json"))
+               body = Problem, content_type = "application/problem+json"))
 )]
 pub(in crate::api) async fn apply(
     State(api): State<Api>,
@@ -207,8 +205,7 @@ pub(in crate::api) async fn apply(
               (status = 409, description = "The domain is transient, its XML cannot be used, or somebody else changes it.",
                body = Problem, content_type = "application/problem+json"),
               (status = 502, description = "libvirt refuses the definition, or does not answer for this domain.",
-               body = Problem, content_type = "application/problem+json"),
-              (status = 503, description = "libvirt is not there.", body = Problem, content_type = "application/problem+json"))
+               body = Problem, content_type = "application/problem+json"))
 )]
 pub(in crate::api) async fn remove(
     State(api): State<Api>,

@@ -109,8 +109,6 @@ impl From<Writer> for WriterView {
               (status = 501, description = "The domain's XML makes no sense.", body = Problem,
                content_type = "application/problem+json"),
               (status = 502, description = "libvirt does not tell.", body = Problem,
-               content_type = "application/problem+json"),
-              (status = 503, description = "libvirt does not answer.", body = Problem,
                content_type = "application/problem+json"))
 )]
 pub(in crate::api) async fn show(
@@ -171,8 +169,6 @@ impl PartAsked {
               (status = 501, description = "Nothing of its output is kept.", body = Problem,
                content_type = "application/problem+json"),
               (status = 502, description = "libvirt does not tell.", body = Problem,
-               content_type = "application/problem+json"),
-              (status = 503, description = "libvirt does not answer.", body = Problem,
                content_type = "application/problem+json"))
 )]
 pub(in crate::api) async fn output(

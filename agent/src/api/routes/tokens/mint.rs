@@ -164,8 +164,6 @@ pub(super) struct TokenConsole {
          body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "The `Idempotency-Key` came with another body before.", body = Problem,
          content_type = "application/problem+json"),
-        (status = 503, description = "libvirt does not answer.", body = Problem,
-         content_type = "application/problem+json"),
     )
 )]
 pub(in crate::api) async fn mint(
