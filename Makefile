@@ -16,7 +16,7 @@ endif
 # What `make` installs from Debian where it is missing, and what it is for.
 PACKAGES_build := build-essential pkg-config libvirt-dev python3
 PACKAGES_guests := libvirt-daemon-system libvirt-daemon-driver-qemu libvirt-clients qemu-system-x86 iproute2
-PACKAGES_tests := busybox-static jq strace python3-venv libxml2-utils libvirt-doc
+PACKAGES_tests := busybox-static jq strace valgrind python3-venv libxml2-utils libvirt-doc
 # Where Node is there already, from wherever, Debian's is not wanted.
 PACKAGES_pages := $(if $(shell command -v npm),,nodejs npm)
 # What the relays are compared with. Where systemd runs, Debian starts these two at once: `systemctl disable --now`.
