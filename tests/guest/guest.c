@@ -192,9 +192,9 @@ static int serve_keyboard(void)
 __attribute__((noreturn, used)) void main(void)
 {
     machine_start();
+    serial_start(); /* first: who sees the screen may type */
     screen_clear();
     screen_text("TINYGUEST READY (vga)\n> ");
-    serial_start();
     for (int port = 0; port < SERIAL_PORTS; port++)
         if (serial_present(port)) {
             char greeting[] = "TINYGUEST READY COM1\n";

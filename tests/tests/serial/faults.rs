@@ -14,14 +14,15 @@ pub(crate) fn secret() -> String {
     porthole_shared::binding::BindingSecret::random().unwrap().to_text().expose().clone()
 }
 
-/// Reads until the other side is gone; gives the bytes.
+/// Reads until the other side is gone; gives the bytes, and keeps what was said.
 pub(crate) async fn rest(viewer: &mut Viewer) -> Vec<u8> {
     let mut bytes = viewer.unread().to_vec();
     loop {
         match viewer.client.next().await {
             Ok(Event::Binary(more)) => bytes.extend(more),
+            Ok(Event::Text(text)) => viewer.said.push(serde_json::from_str(&text).expect("JSON")),
+            Ok(Event::Ping(_) | Event::Pong(_)) => {}
             Ok(Event::Close(_) | Event::End) | Err(_) => return bytes,
-            Ok(_) => {}
         }
     }
 }

@@ -59,10 +59,20 @@ impl Viewer {
     /// Reads bytes up to and with the text, past control messages; gives all that was read.
     pub(crate) async fn reads(&mut self, text: &str) -> String {
         let wanted = text.as_bytes();
+        let end = |read: &[u8]| Some(read.windows(wanted.len()).position(|window| window == wanted)? + wanted.len());
+        String::from_utf8_lossy(&self.reads_to(format!("{text:?}"), end).await).into_owned()
+    }
+
+    /// Reads so many bytes, past control messages.
+    pub(crate) async fn reads_bytes(&mut self, count: usize) -> Vec<u8> {
+        self.reads_to(format!("{count} bytes"), |read| (read.len() >= count).then_some(count)).await
+    }
+
+    async fn reads_to(&mut self, what: String, end: impl Fn(&[u8]) -> Option<usize>) -> Vec<u8> {
         let reading = async {
             loop {
-                if let Some(start) = self.unread.windows(wanted.len()).position(|window| window == wanted) {
-                    let rest = self.unread.split_off(start + wanted.len());
+                if let Some(end) = end(&self.unread) {
+                    let rest = self.unread.split_off(end);
                     return std::mem::replace(&mut self.unread, rest);
                 }
                 match self.client.next().await.expect("a message") {
@@ -70,13 +80,12 @@ impl Viewer {
                     Event::Text(text) => self.said.push(serde_json::from_str(&text).expect("JSON")),
                     Event::Ping(_) | Event::Pong(_) => {}
                     other @ (Event::Close(_) | Event::End) => {
-                        panic!("{other:?} before {text:?}; after {:?}", String::from_utf8_lossy(&self.unread))
+                        panic!("{other:?} before {what}; after {:?}", String::from_utf8_lossy(&self.unread))
                     }
                 }
             }
         };
-        let read = within(3 * PATIENCE, format!("{text:?} on the console"), reading).await;
-        String::from_utf8_lossy(&read).into_owned()
+        within(3 * PATIENCE, format!("{what} on the console"), reading).await
     }
 
     /// The next control message of this type; bytes before it are kept.
