@@ -46,6 +46,10 @@ use crate::metrics::instruments;
 /// How many connections read.
 const READERS: u32 = 4;
 
+/// What SQLite may keep in memory for a connection that reads a few rows (`PRAGMA cache_size`: 256 KiB). It counts all of
+/// a process's connections together and lets each take what others leave; its usual 2 MiB are for the one that writes.
+pub(crate) const SMALL_CACHE: &str = "-256";
+
 /// How long anybody waits for a connection, or for SQLite's lock (somebody may have the file open in `sqlite3`).
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -184,7 +188,8 @@ impl Store {
             .run(&writer)
             .await
             .map_err(|error| OpenError::of_migration(&path, error))?;
-        let readers = pool().max_connections(READERS).connect_with(options.read_only(true)).await.map_err(sqlite)?;
+        let for_reading = options.read_only(true).pragma("cache_size", SMALL_CACHE);
+        let readers = pool().max_connections(READERS).connect_with(for_reading).await.map_err(sqlite)?;
         let newest_token: Option<i64> =
             sqlx::query_scalar("SELECT max(number) FROM tokens").fetch_one(&writer).await.map_err(sqlite)?;
         let mut store = Self {

@@ -27,7 +27,7 @@ pub use self::read::{Page, Record};
 pub(super) use self::sweep::Swept;
 use super::Config;
 use super::entry::Entry;
-use crate::store::{Error, failed};
+use crate::store::{Error, SMALL_CACHE, failed};
 
 /// How many connections read.
 const READERS: u32 = 2;
@@ -115,6 +115,7 @@ impl AuditStore {
             .page_size(PAGE)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Normal)
+            .pragma("cache_size", SMALL_CACHE)
             .busy_timeout(PATIENCE);
         let pool = || SqlitePoolOptions::new().acquire_timeout(PATIENCE).idle_timeout(None).max_lifetime(None);
         let for_writing = options

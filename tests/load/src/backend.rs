@@ -23,6 +23,9 @@ use tokio_rustls::TlsAcceptor;
 use crate::frames::{self, Block, From};
 use crate::wire::{Wire, header, read_head};
 
+/// What answers, without the frame around it where there is one.
+pub const ANSWER: u8 = b'.';
+
 /// What a far end does with a connection.
 #[derive(Debug, Clone)]
 pub enum Manner {
@@ -120,7 +123,7 @@ impl Drop for Backend {
 async fn serve(side: Side, manner: Manner, ordinal: u64, stream: TcpStream) -> Result<()> {
     stream.set_nodelay(true)?;
     let (wire, one) = match side {
-        Side::Console => (Wire::new(stream, Bytes::new()), b".".to_vec()),
+        Side::Console => (Wire::new(stream, Bytes::new()), vec![ANSWER]),
         Side::Tunnel { acceptor, keys } => {
             let mut stream = acceptor.accept(stream).await?;
             let (head, early) = read_head(&mut stream).await?;
@@ -139,7 +142,7 @@ async fn serve(side: Side, manner: Manner, ordinal: u64, stream: TcpStream) -> R
                  Sec-WebSocket-Accept: {accept}\r\nSec-WebSocket-Protocol: binary\r\n\r\n"
             );
             stream.write_all(answer.as_bytes()).await?;
-            (Wire::new(stream, early), frames::binary(b".", From::Server))
+            (Wire::new(stream, early), frames::binary(&[ANSWER], From::Server))
         }
     };
     behave(wire, manner, ordinal, &one).await

@@ -7,11 +7,12 @@
 //! | some | take nothing of a flood until they are given up, then come again |
 //! | few | read a flood as fast as they can |
 //!
-//! The mixture runs twice, first a fifth of the time. When all sessions of a run have ended, descriptors and memory are
-//! counted: what the second run leaves beyond the first is growth. A session that were left over would hold two
-//! descriptors in each daemon, and its task with them.
+//! The mixture runs twice, first a fifth of the time. What the second run takes beyond the first is growth: of memory
+//! while it runs, towards its end (how much of it an allocator gives back when all have left is chance); of descriptors
+//! when all sessions have ended: one that were left over would hold two in each daemon, and its task with them.
 
 use std::future::Future;
+use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -19,7 +20,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use serde::Serialize;
 use tokio::time::{sleep, timeout};
 
-use crate::backend::Manner;
+use crate::backend::{ANSWER, Manner};
 use crate::client::Client;
 use crate::contender::{Key, Rig};
 use crate::frames::{Block, From, binary, pong};
@@ -49,7 +50,10 @@ const STILL_HERE: Duration = Duration::from_secs(5);
 /// Whoever waits so long for an echo, or for a session, is not served.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// What a process may keep of a run beyond what it kept of the one before: the allocator's, not sessions'.
+/// How often memory is looked at in the last quarter of a run.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// What a process may take in the second run beyond the first: the allocator's and SQLite's, not sessions'.
 const MAY_GROW_KIB: u64 = 6 * 1024;
 const MORE_DESCRIPTORS: usize = 16;
 
@@ -75,7 +79,7 @@ pub struct Outcome {
     pub floods: Vec<u64>,
     /// What edge and agent hold when all sessions have ended: descriptors.
     pub descriptors: Vec<usize>,
-    /// And memory, in KiB.
+    /// Memory before that, in KiB: the median of what was seen towards the end.
     pub memory: Vec<u64>,
 }
 
@@ -145,8 +149,14 @@ async fn mixture(rig: &Rig, time: Duration) -> Result<Outcome> {
         })));
     }
     let began = Instant::now();
+    let mut looks = vec![Vec::new(); both.pids.len()];
     while began.elapsed() < time && part(0).seen(|seen| seen.failure.is_none()) {
-        sleep(Duration::from_millis(200)).await;
+        sleep(LOOK.min(time / 16)).await;
+        if began.elapsed() > time * 3 / 4 {
+            for (looks, pid) in looks.iter_mut().zip(&both.pids) {
+                looks.push(usage::memory(&[*pid])? / 1024);
+            }
+        }
     }
     let seconds = began.elapsed().as_secs();
     drop(running);
@@ -154,7 +164,8 @@ async fn mixture(rig: &Rig, time: Duration) -> Result<Outcome> {
     if let Some(failure) = failure {
         return Err(failure);
     }
-    let (descriptors, memory) = left(&both.pids).await?;
+    let descriptors = left(&both.pids).await?;
+    let memory = looks.into_iter().map(median).collect();
     echoes.sort();
     ensure!(!echoes.is_empty(), "nobody could type");
     let at = |percent: usize| echoes[(echoes.len() - 1) * percent / 100].as_secs_f64() * 1e3;
@@ -197,7 +208,11 @@ impl Part {
             sleep(BETWEEN_KEYS).await;
             let began = Instant::now();
             wire.send(&stroke).await?;
-            timeout(PATIENCE, wire.receive_bytes(1)).await.context("an echo does not come")??;
+            // Past what it is asked between: typing says that somebody is there.
+            let echo = wire.receive_until(|bytes| {
+                if bytes.contains(&ANSWER) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            });
+            timeout(PATIENCE, echo).await.context("an echo does not come")??;
             self.seen(|seen| seen.echoes.push(began.elapsed()));
         }
         Ok(())
@@ -225,8 +240,8 @@ impl Part {
     }
 }
 
-/// What the processes hold once it does not become less any more.
-async fn left(pids: &[i32]) -> Result<(Vec<usize>, Vec<u64>)> {
+/// The descriptors that the processes hold once they do not become less any more.
+async fn left(pids: &[i32]) -> Result<Vec<usize>> {
     let count = |pid: &i32| std::fs::read_dir(format!("/proc/{pid}/fd")).map(Iterator::count);
     let descriptors = || pids.iter().map(count).collect::<Result<Vec<_>, _>>();
     let mut last = descriptors()?;
@@ -238,6 +253,10 @@ async fn left(pids: &[i32]) -> Result<(Vec<usize>, Vec<u64>)> {
         same = if now == last { same + 1 } else { 0 };
         last = now;
     }
-    let memory = pids.iter().map(|pid| Ok(usage::memory(&[*pid])? / 1024)).collect::<Result<_>>()?;
-    Ok((last, memory))
+    Ok(last)
+}
+
+fn median(mut all: Vec<u64>) -> u64 {
+    all.sort_unstable();
+    all.get(all.len() / 2).copied().unwrap_or_default()
 }

@@ -25,10 +25,9 @@ const AT_ONCE: usize = 32;
 /// What a process may have grown by afterwards: what the allocator does not give back, not what a connection takes.
 const MAY_GROW: u64 = 4 << 20;
 
-/// The same of the agent. Besides there is SQLite's cache, which fills while there is more in the database than in
-/// it (up to 2 MiB for each of its eight connections), by about 1 MiB in ten thousand connections here; and what the
-/// allocator keeps for more threads than an edge has.
-const AGENT_MAY_GROW: u64 = MAY_GROW + (8 << 20);
+/// The same of the agent. Besides there is SQLite's cache, which fills while there is more in the database than in it
+/// (under 4 MiB in all), and what the allocator keeps for more threads than an edge has.
+const AGENT_MAY_GROW: u64 = MAY_GROW + (6 << 20);
 
 /// The agent's readers of its database: a request that is given up takes its reader with it, and the next one opens
 /// another. Each is a thread and two descriptors.
