@@ -4,8 +4,8 @@
 //! nothing outside this module has a reference into libvirt, and the machinery could become a process of its own.
 //!
 //! ```text
-//!  handle ──Command──► machinery ──thread per call──► libvirtd      connection 1: lists, lookups, events
-//!    ▲                 (lanes, one call per domain)                 connections 2…: one stuck call each, at most
+//!  handle ──Command──► machinery ──thread per call──► libvirtd      connection 1: events
+//!    ▲                 (lanes, one call per domain)                 connections 2…: one call each, or a stream
 //!    └────── answer, or the client's deadline ──┘
 //!  events, state ◄──── reconnect (connects, keepalive, connects again)
 //! ```

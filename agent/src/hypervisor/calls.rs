@@ -22,41 +22,43 @@ use super::{MAX_XML_BYTES, ffi};
 
 /// Asks libvirt and answers. Takes as long as libvirt takes.
 pub(super) fn answer(link: &Arc<Link>, command: Command) {
+    let mut lease = link.lease().map_err(|error| {
+        tracing::warn!(%error, "cannot open a further connection to libvirt");
+        CallError::Disconnected
+    });
+    let libvirt = lease.as_ref().map(Lease::connection).map_err(Clone::clone);
     // A send fails when nobody waits any more; the answer is then dropped, and with it a descriptor closed.
     match command {
-        Command::Domains { reply } => drop(reply.send(domains(link.quick()))),
-        Command::Find { wanted, reply } => drop(reply.send(find(link.quick(), &wanted))),
-        Command::Describe { uuid, reply } => drop(reply.send(describe(link.quick(), uuid))),
-        Command::Definition { uuid, reply } => drop(reply.send(definition(link.quick(), uuid))),
+        Command::Domains { reply } => drop(reply.send(libvirt.map_err(ListError).and_then(domains))),
+        Command::Find { wanted, reply } => {
+            drop(reply.send(libvirt.map_err(FindError::from).and_then(|libvirt| find(libvirt, &wanted))));
+        }
+        Command::Describe { uuid, reply } => {
+            drop(reply.send(libvirt.map_err(DescribeError::from).and_then(|libvirt| describe(libvirt, uuid))));
+        }
+        Command::Definition { uuid, reply } => {
+            drop(reply.send(libvirt.map_err(DefinitionError::from).and_then(|libvirt| definition(libvirt, uuid))));
+        }
         Command::Redefine { uuid, seen, wanted, reply } => {
-            let redefined = lease(link)
-                .map_err(RedefineError::from)
-                .and_then(|lease| redefine(lease.connection(), uuid, &seen, &wanted));
-            drop(reply.send(redefined));
+            let redefined = |libvirt| redefine(libvirt, uuid, &seen, &wanted);
+            drop(reply.send(libvirt.map_err(RedefineError::from).and_then(redefined)));
         }
         Command::OpenGraphics { uuid, index, reply } => {
-            let opened = lease(link)
-                .map_err(OpenGraphicsError::from)
-                .and_then(|lease| open_graphics(lease.connection(), uuid, index));
-            drop(reply.send(opened));
+            let opened = |libvirt| open_graphics(libvirt, uuid, index);
+            drop(reply.send(libvirt.map_err(OpenGraphicsError::from).and_then(opened)));
         }
         Command::OpenConsole { uuid, device, force, reply } => {
-            let opened = lease(link)
-                .map_err(OpenConsoleError::from)
-                .and_then(|lease| open_console(lease.connection(), uuid, device.as_deref(), force));
+            let opened = |libvirt| open_console(libvirt, uuid, device.as_deref(), force);
+            let opened = libvirt.map_err(OpenConsoleError::from).and_then(opened);
+            if let (Ok(_), Ok(lease)) = (&opened, &mut lease) {
+                lease.give_away();
+            }
             drop(reply.send(opened));
         }
         Command::IsMigrating { uuid, reply } => {
-            drop(reply.send(lease(link).and_then(|lease| is_migrating(lease.connection(), uuid))));
+            drop(reply.send(libvirt.and_then(|libvirt| is_migrating(libvirt, uuid))));
         }
     }
-}
-
-fn lease(link: &Arc<Link>) -> Result<Lease, CallError> {
-    link.lease().map_err(|error| {
-        tracing::warn!(%error, "cannot open a further connection to libvirt");
-        CallError::Disconnected
-    })
 }
 
 fn domains(libvirt: &Connect) -> Result<Vec<DomainSummary>, ListError> {

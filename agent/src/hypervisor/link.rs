@@ -1,8 +1,13 @@
 //! Connections to one libvirt, from its appearance until its end.
 //!
-//! libvirtd reads no further call from a connection on which five are under way (`max_client_requests`), not even its
-//! keepalive. So calls that can hang (those that take a domain's job) have a connection each while they last, and the
-//! one for events, lists and lookups carries nothing else.
+//! Each call has a connection of its own while it lasts, and the one for events carries nothing else. Two reasons:
+//!
+//! - libvirtd reads no further call from a connection on which five are under way (`max_client_requests`), not even its
+//!   keepalive, and calls that take a domain's job can hang.
+//! - libvirt's client before 10.3 corrupts memory where two threads call on one connection: whoever waits for the socket
+//!   leaves a source behind that points into its stack, if the other wakes it (CVE-2024-4418; Debian 12's 9.0.0 has it).
+//!   An agent ended by that with SIGSEGV, once, as a libvirtd that hung was given up. So no two ever share one: nobody
+//!   is given the connection for events, and a [`Lease`] is not cloned.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -16,7 +21,7 @@ use super::ffi::{Notice, Observed};
 const KEEPALIVE_COUNT: u32 = 3;
 
 /// Connections that are kept for the next call when theirs has ended.
-const IDLE_CONNECTIONS: usize = 4;
+const IDLE_CONNECTIONS: usize = 6;
 
 /// The connections to one libvirt. Opening, using and dropping one waits: never on an asynchronous thread.
 #[derive(Debug)]
@@ -33,24 +38,19 @@ impl Link {
         Ok(Self { config: config.clone(), observed, idle: Mutex::new(Vec::new()) })
     }
 
-    /// The connection for calls that never hang longer than libvirtd itself.
-    pub(super) const fn quick(&self) -> &Connect {
-        self.observed.connection()
-    }
-
-    /// A connection for one call that may hang.
+    /// A connection for one call.
     pub(super) fn lease(self: &Arc<Self>) -> Result<Lease, Error> {
         while let Some(connection) = self.pop_idle() {
             if connection.is_alive().unwrap_or(false) {
-                return Ok(Lease { link: Arc::clone(self), connection });
+                return Ok(Lease { link: Arc::clone(self), connection, goes_back: true });
             }
         }
-        Ok(Lease { link: Arc::clone(self), connection: open(&self.config)? })
+        Ok(Lease { link: Arc::clone(self), connection: open(&self.config)?, goes_back: true })
     }
 
     /// Whether the connection for events still stands.
     pub(super) fn is_alive(&self) -> bool {
-        self.quick().is_alive().unwrap_or(false)
+        self.observed.connection().is_alive().unwrap_or(false)
     }
 
     fn pop_idle(&self) -> Option<Connect> {
@@ -58,14 +58,20 @@ impl Link {
     }
 }
 
-/// A connection that is used by one call only; it goes back afterwards.
+/// A connection that is used by one call only; it goes back afterwards, unless it is given away.
 #[derive(Debug)]
 pub(super) struct Lease {
     link: Arc<Link>,
     connection: Connect,
+    goes_back: bool,
 }
 
 impl Lease {
+    /// The call has left something on it that goes on using it (a stream): nobody else is to have it.
+    pub(super) const fn give_away(&mut self) {
+        self.goes_back = false;
+    }
+
     /// The connection.
     pub(super) const fn connection(&self) -> &Connect {
         &self.connection
@@ -74,6 +80,9 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
+        if !self.goes_back {
+            return;
+        }
         let mut idle = self.link.idle.lock().unwrap_or_else(PoisonError::into_inner);
         if idle.len() < IDLE_CONNECTIONS {
             // A further reference to the same connection; ours goes with this lease.
@@ -90,4 +99,24 @@ fn open(config: &Config) -> Result<Connect, Error> {
         tracing::debug!(%error, "no keepalive on this connection to libvirt");
     }
     Ok(connection)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_is_one_calls_or_a_streams_and_waits_for_the_next_only_afterwards() {
+        super::super::ffi::start_event_loop().unwrap();
+        let config = Config { uri: "test:///default".parse().unwrap(), ..Config::default() };
+        let link = Arc::new(Link::open(&config, drop).unwrap());
+        let waiting = || link.idle.lock().unwrap().len();
+        let (one, mut other) = (link.lease().unwrap(), link.lease().unwrap());
+        assert_eq!(waiting(), 0);
+        other.give_away();
+        drop((one, other));
+        assert_eq!(waiting(), 1, "the one that a stream has does not come back");
+        let _again = link.lease().unwrap();
+        assert_eq!(waiting(), 0);
+    }
 }

@@ -30,7 +30,7 @@ use super::link::Link;
 use super::queues::Queues;
 use super::reconnect::Wake;
 
-/// Below libvirtd's limit of calls under way on one connection (`max_client_requests`, 5), as this lane has but one.
+/// What is answered from memory needs no more at once; each has a connection of its own.
 const QUICK_LIMIT: usize = 3;
 const DOMAIN_LIMIT: usize = 12;
 const PROBE_LIMIT: usize = 2;
