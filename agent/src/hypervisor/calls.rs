@@ -88,12 +88,24 @@ fn find(libvirt: &Connect, wanted: &NameOrUuid) -> Result<DomainSummary, FindErr
     })
 }
 
+/// How often a domain is read again that starts or stops meanwhile.
+const READ_AGAIN: usize = 3;
+
 fn describe(libvirt: &Connect, uuid: ConsoleUuid) -> Result<DomainDescription, DescribeError> {
     let read = || {
-        let domain = libvirt.lookup_domain_by_uuid(uuid.uuid())?;
-        // No flags: of the running domain, if it runs; without secrets.
-        let live_xml = domain.xml_desc(0)?;
-        Ok((summary(&domain)?, live_xml, life(&domain)))
+        let mut domain = libvirt.lookup_domain_by_uuid(uuid.uuid())?;
+        for _again in 0..READ_AGAIN {
+            // No flags: of the running domain, if it runs; without secrets.
+            let read = (summary(&domain)?, domain.xml_desc(0)?, life(&domain));
+            // The number is of the time of the lookup, and what was read since waits for a domain that is being started:
+            // it was another, or none, if there is another now.
+            let now = libvirt.lookup_domain_by_uuid(uuid.uuid())?;
+            if now.id() == domain.id() {
+                return Ok(read);
+            }
+            domain = now;
+        }
+        Ok((summary(&domain)?, domain.xml_desc(0)?, life(&domain)))
     };
     let (DomainSummary { uuid, name, state }, live_xml, life) = read().map_err(|error| {
         if is_no_domain(&error) { DescribeError::NoSuchDomain } else { call_error(libvirt, &error).into() }

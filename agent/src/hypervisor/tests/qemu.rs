@@ -214,3 +214,25 @@ async fn a_migrating_guest_is_named_so_on_both_hosts() {
     assert_eq!(here.open(&guest).await.unwrap_err(), OpenGraphicsError::NotRunning);
     assert_eq!(&read(&mut there.open(&guest).await.unwrap()), b"RFB 003.008\n");
 }
+
+#[tokio::test]
+async fn a_guest_that_is_being_started_is_described_as_one_that_runs_or_does_not() {
+    let libvirt = PrivateLibvirt::start().await;
+    let guest = libvirt.guest("starts").define().await.unwrap();
+    let agent = Agent::on(&libvirt, Length::from_secs(5)).await;
+    for _ in 0..3 {
+        let starting = guest.boot();
+        let describing = async {
+            loop {
+                let described = agent.hypervisor.describe(uuid(&guest)).await.unwrap();
+                assert_eq!(described.state.is_active(), described.life.is_some(), "{described:?}");
+                if described.state.is_active() {
+                    break;
+                }
+            }
+        };
+        let (started, ()) = tokio::join!(starting, describing);
+        started.unwrap();
+        guest.destroy().await;
+    }
+}
