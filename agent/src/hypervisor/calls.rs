@@ -88,24 +88,24 @@ fn find(libvirt: &Connect, wanted: &NameOrUuid) -> Result<DomainSummary, FindErr
     })
 }
 
-/// How often a domain is read again that starts or stops meanwhile.
-const READ_AGAIN: usize = 3;
+/// How often a domain is read that starts or stops meanwhile.
+const READS: usize = 3;
 
 fn describe(libvirt: &Connect, uuid: ConsoleUuid) -> Result<DomainDescription, DescribeError> {
+    let lookup = || libvirt.lookup_domain_by_uuid(uuid.uuid());
     let read = || {
-        let mut domain = libvirt.lookup_domain_by_uuid(uuid.uuid())?;
-        for _again in 0..READ_AGAIN {
+        let mut reads = 0;
+        loop {
+            let domain = lookup()?;
             // No flags: of the running domain, if it runs; without secrets.
             let read = (summary(&domain)?, domain.xml_desc(0)?, life(&domain));
+            reads += 1;
             // The number is of the time of the lookup, and what was read since waits for a domain that is being started:
-            // it was another, or none, if there is another now.
-            let now = libvirt.lookup_domain_by_uuid(uuid.uuid())?;
-            if now.id() == domain.id() {
+            // if there is another number now, or none, they are not of one moment.
+            if reads == READS || lookup()?.id() == domain.id() {
                 return Ok(read);
             }
-            domain = now;
         }
-        Ok((summary(&domain)?, domain.xml_desc(0)?, life(&domain)))
     };
     let (DomainSummary { uuid, name, state }, live_xml, life) = read().map_err(|error| {
         if is_no_domain(&error) { DescribeError::NoSuchDomain } else { call_error(libvirt, &error).into() }
