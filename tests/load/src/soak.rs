@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
+use porthole_tests::bench::Figure;
 use serde::Serialize;
 use tokio::time::{sleep, timeout};
 
@@ -54,7 +55,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const LOOK: Duration = Duration::from_secs(2);
 
 /// What a process may take in the second run beyond the first: the allocator's and SQLite's, not sessions'.
-const MAY_GROW_KIB: u64 = 6 * 1024;
+const MAY_GROW_KIB: f64 = 6.0 * 1024.0;
 const MORE_DESCRIPTORS: usize = 16;
 
 /// A flood gets at least this part of what floods get on average.
@@ -80,7 +81,7 @@ pub struct Outcome {
     /// What edge and agent hold when all sessions have ended: descriptors.
     pub descriptors: Vec<usize>,
     /// Memory before that, in KiB: the median of what was seen towards the end.
-    pub memory: Vec<u64>,
+    pub memory: Vec<f64>,
 }
 
 #[derive(Debug, Default)]
@@ -154,7 +155,7 @@ async fn mixture(rig: &Rig, time: Duration) -> Result<Outcome> {
         sleep(LOOK.min(time / 16)).await;
         if began.elapsed() > time * 3 / 4 {
             for (looks, pid) in looks.iter_mut().zip(&both.pids) {
-                looks.push(usage::memory(&[*pid])? / 1024);
+                looks.push(u32::try_from(usage::memory(&[*pid])? / 1024).map(f64::from)?);
             }
         }
     }
@@ -165,7 +166,7 @@ async fn mixture(rig: &Rig, time: Duration) -> Result<Outcome> {
         return Err(failure);
     }
     let descriptors = left(&both.pids).await?;
-    let memory = looks.into_iter().map(median).collect();
+    let memory = looks.into_iter().map(|looks| Figure::of("memory", "KiB", looks).median).collect();
     echoes.sort();
     ensure!(!echoes.is_empty(), "nobody could type");
     let at = |percent: usize| echoes[(echoes.len() - 1) * percent / 100].as_secs_f64() * 1e3;
@@ -254,9 +255,4 @@ async fn left(pids: &[i32]) -> Result<Vec<usize>> {
         last = now;
     }
     Ok(last)
-}
-
-fn median(mut all: Vec<u64>) -> u64 {
-    all.sort_unstable();
-    all.get(all.len() / 2).copied().unwrap_or_default()
 }
