@@ -21,7 +21,6 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, Stream
 use tokio::net::{TcpListener, UnixStream};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Notify;
-use tokio_rustls::TlsAcceptor;
 
 /// So many frames are one write of the client, and each is so long.
 const FRAMES: usize = 256;
@@ -147,8 +146,8 @@ fn under_tls_records_do_and_messages_do_not() {
         }
         stream
     });
-    let near = runtime.block_on(TlsAcceptor::from(Arc::new(server)).accept(near)).unwrap();
-    let taken = carried(&runtime, Leg::from(near), shaking.join().unwrap());
+    let near = runtime.block_on(Leg::accept(near, Arc::new(server))).unwrap();
+    let taken = carried(&runtime, near, shaking.join().unwrap());
     // Records of 16 KiB, both ways, each decrypted into or encrypted to a buffer of its own by rustls, which also resizes
     // its buffer for what comes as it fills and empties.
     let bytes = ROUNDS * (CHUNK + FRAMES * (PAYLOAD + 6));

@@ -28,9 +28,7 @@ use porthole_shared::tunnel::{
 };
 use porthole_shared::watch::FileWatch;
 use serde::de::DeserializeOwned;
-use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
-use tokio_rustls::client::TlsStream;
 
 use crate::directory::{Config, Node};
 use crate::gate::Admission;
@@ -226,8 +224,8 @@ impl Dialer {
                 return Err(refused(&head));
             }
             let subprotocol = answer::upgraded(&head, request)?;
-            let (stream, early) = exchange.into_upgraded().await?;
-            Ok(AgentConsole { leg: Leg::from(stream), early, subprotocol })
+            let (leg, early) = exchange.into_upgraded().await?;
+            Ok(AgentConsole { leg, early, subprotocol })
         })
         .await
     }
@@ -264,13 +262,13 @@ impl Dialer {
             Ok(_) => self.inner.instruments.reached(began.elapsed()),
             Err(_) => self.inner.instruments.not_reached(),
         }
-        let (stream, asked) = (connected?, Instant::now());
-        let answered = timeout(ANSWER_DEADLINE, async { read(Exchange::begin(stream, request).await?).await }).await;
+        let (leg, asked) = (connected?, Instant::now());
+        let answered = timeout(ANSWER_DEADLINE, async { read(Exchange::begin(leg, request).await?).await }).await;
         self.inner.instruments.answered(asked.elapsed());
         answered.unwrap_or(Err(DialError::Slow))
     }
 
-    async fn connect(&self, node: &Node) -> Result<TlsStream<TcpStream>, ConnectError> {
+    async fn connect(&self, node: &Node) -> Result<Leg, ConnectError> {
         let tls = self.inner.identity.load().tls.for_agent(&node.identity);
         let patience = **self.inner.connect_timeout.load();
         let connected = timeout(patience, self.connector.connect(node, tls)).await;

@@ -21,7 +21,6 @@
 //!
 //! What a frame is, whether a client answers pings and how long a session may be is the agent's to know.
 
-use std::cell::RefCell;
 use std::future::{Future as _, poll_fn};
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -36,7 +35,8 @@ use tokio_util::sync::CancellationToken;
 mod turn;
 
 use porthole_shared::leg::{Leg, Scratch};
-use turn::{Relay, Turn};
+pub use turn::Relay;
+use turn::Turn;
 
 /// How long a session waits for somebody.
 #[derive(Debug, Clone, Copy)]
@@ -106,54 +106,40 @@ pub struct Summary {
     pub end: End,
 }
 
-thread_local! {
-    /// Sessions of one thread take turns, so they can share: nothing stays here between turns.
-    static SCRATCH: RefCell<Scratch> = RefCell::new(Scratch::default());
-}
-
-/// Copies until both sides have ended, or `stop` fires. The early bytes are what was read behind the request's and the
-/// answer's head; they go first.
-pub async fn run<C, A>(
-    client: Leg<C>,
-    client_early: Bytes,
-    agent: Leg<A>,
-    agent_early: Bytes,
-    counters: &Counters,
-    stop: &CancellationToken,
-) -> Summary
+impl<C, A> Relay<C, A>
 where
     C: AsyncRead + AsyncWrite + Unpin,
     A: AsyncRead + AsyncWrite + Unpin,
 {
-    drive(Relay::new(client, client_early, agent, agent_early, PATIENCE), counters, stop).await
-}
+    /// Between these two. The early bytes are what was read behind the request's and the answer's head; they go first.
+    pub fn between(client: Leg<C>, client_early: Bytes, agent: Leg<A>, agent_early: Bytes) -> Self {
+        Self::new(client, client_early, agent, agent_early, PATIENCE)
+    }
 
-async fn drive<C, A>(mut relay: Relay<C, A>, counters: &Counters, stop: &CancellationToken) -> Summary
-where
-    C: AsyncRead + AsyncWrite + Unpin,
-    A: AsyncRead + AsyncWrite + Unpin,
-{
-    // A child of its own: asking it takes no lock that other sessions take.
-    let stop = stop.child_token();
-    let mut stopped = pin!(stop.cancelled());
-    let mut counted = relay.moved();
-    loop {
-        let turn = poll_fn(|cx| {
-            if stopped.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(Turn::Over(End::Stopped));
+    /// Copies until both sides have ended, or `stop` fires.
+    pub async fn run(&mut self, counters: &Counters, stop: &CancellationToken) -> Summary {
+        // A child of its own: asking it takes no lock that other sessions take.
+        let stop = stop.child_token();
+        let mut stopped = pin!(stop.cancelled());
+        let mut counted = self.moved();
+        loop {
+            let turn = poll_fn(|cx| {
+                if stopped.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(Turn::Over(End::Stopped));
+                }
+                let turn = Scratch::lend(|scratch| self.poll_turn(cx, scratch));
+                // Here, because a turn that waits has moved bytes, too.
+                let moved = self.moved();
+                counters.add(moved.to_agent - counted.to_agent, moved.to_client - counted.to_client);
+                counted = moved;
+                turn
+            })
+            .await;
+            match turn {
+                // Not a wake of our own: this one waits until the runtime has looked at all sockets and run all others.
+                Turn::More => yield_now().await,
+                Turn::Over(end) => return Summary { to_agent: counted.to_agent, to_client: counted.to_client, end },
             }
-            let turn = SCRATCH.with_borrow_mut(|scratch| relay.poll_turn(cx, scratch));
-            // Here, because a turn that waits has moved bytes, too.
-            let moved = relay.moved();
-            counters.add(moved.to_agent - counted.to_agent, moved.to_client - counted.to_client);
-            counted = moved;
-            turn
-        })
-        .await;
-        match turn {
-            // Not a wake of our own: this one waits until the runtime has looked at all sockets and run all others.
-            Turn::More => yield_now().await,
-            Turn::Over(end) => return Summary { to_agent: counted.to_agent, to_client: counted.to_client, end },
         }
     }
 }

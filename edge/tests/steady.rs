@@ -10,7 +10,7 @@ use std::thread;
 
 use allocation_counter::measure;
 use bytes::Bytes;
-use porthole_edge::relay::{Counters, Summary, run};
+use porthole_edge::relay::{Counters, Relay, Summary};
 use porthole_shared::leg::Leg;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
@@ -53,7 +53,8 @@ fn bytes_cost_no_allocation() {
     let ((near_client, client), (near_agent, agent)) = (connected(&runtime), connected(&runtime));
     let (counters, stop) = (Counters::default(), CancellationToken::new());
     let (client_leg, agent_leg) = (Leg::plain(near_client), Leg::plain(near_agent));
-    let mut running = pin!(run(client_leg, Bytes::new(), agent_leg, Bytes::new(), &counters, &stop));
+    let mut relay = Relay::between(client_leg, Bytes::new(), agent_leg, Bytes::new());
+    let mut running = pin!(relay.run(&counters, &stop));
     let (warm, over, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()), Arc::new(Barrier::new(2)));
     let (ended, last, barrier) = (Arc::clone(&warm), Arc::clone(&over), Arc::clone(&go_on));
     let ends = thread::spawn(move || {

@@ -1,56 +1,78 @@
 //! One side of a session: a socket, and TLS on it or none, with no buffer that an idle session would have to own.
 //!
 //! ```text
-//!            poll_receive                        send           poll_flush
-//!  socket ──► Scratch::wire ──► TLS ──► plaintext │ bytes ──► TLS (256 KiB at most) ──► socket
-//!             64 KiB, lent by the thread
+//!            poll_receive                        send            poll_flush
+//!  socket ──► Scratch::wire ──► TLS ──► plaintext │ bytes ──► TLS ──► socket; what it does not take waits here
+//!             lent by the thread                    lent by the thread
 //! ```
 //!
 //! A stream over rustls reads 4 KiB at a time and keeps buffers for each connection; this drives the socket and the TLS
-//! state machine itself. Whoever owns a leg keeps to one rule, which bounds its memory: no more is sent while something
-//! is unsent. The edge's relay and the agent's WebSocket stand on it; handshakes are over before it begins.
+//! state machine itself, from the first byte of the handshake. HTTP runs over it as over any stream (`AsyncRead`,
+//! `AsyncWrite`); then the edge's relay and the agent's WebSocket take it over and use what they need: whole reads into
+//! memory of the thread. Whoever does keeps to one rule, which bounds what a leg holds: no more is sent while something
+//! is unsent.
 
+use std::cell::RefCell;
+use std::error::Error;
 use std::fmt;
-use std::io::{self, IoSlice, Write};
+use std::future::poll_fn;
+use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf as _, BytesMut};
-use rustls::Connection;
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, CommonState, ServerConfig};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio_rustls::{client, server};
 
 mod scratch;
+mod stream;
+mod tls;
 
-use scratch::NothingThere;
 pub use scratch::{Scratch, WIRE_BYTES};
+use tls::{Progress, Records, Tls, Wish};
 
-/// How much a TLS connection may hold unsent. More than a turn can make, so that a turn is always taken whole; never
-/// unlimited.
-const UNSENT_LIMIT: usize = 256 * 1024;
+/// The most that may wait here to become a record, or a handshake message over several records: what rustls allows for
+/// one (RFC 8446 section 4 would allow 16 MiB).
+const MAX_UNREAD: usize = 64 * 1024;
 
-/// A connection whose handshake is done, with its TLS state if it has any.
+thread_local! {
+    /// Legs of one thread take turns, so they can share: nothing stays here between turns.
+    static RECORDS: RefCell<Records> = RefCell::default();
+}
+
+/// A connection, with its TLS state if it has any.
 pub struct Leg<S = TcpStream> {
     io: S,
-    /// Boxed, because a leg is moved from hand to hand before it rests in its session: each of those places would be as
-    /// large as this.
-    tls: Option<Box<Connection>>,
-    /// Without TLS: what the socket did not take. (With TLS, rustls holds it.)
+    protection: Protection,
+    /// The beginning of a record that has not come whole yet.
+    unread: BytesMut,
+    /// Plaintext that nobody has asked for yet: it came with the handshake, or was more than a reader had room for.
+    early: BytesMut,
+    /// What the socket did not take.
     unsent: BytesMut,
     inward: Inward,
     outward: Outward,
-    /// TLS was given records since it last gave memory back.
-    fed: bool,
     /// Bytes that the socket took, of whatever kind: to see whether it takes any.
     taken: u64,
+}
+
+/// What bytes go through.
+enum Protection {
+    None,
+    /// Boxed, because a leg is moved from hand to hand before it rests in its session: each of those places would be as
+    /// large as this.
+    Tls(Box<Tls>),
+    /// TLS that has failed, and has said so. Nothing goes through it any more: it is not to be asked again, and what it
+    /// has not protected must not go out.
+    Failed,
 }
 
 /// What comes in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Inward {
-    /// TLS may hold bytes that were read with the handshake.
-    Fresh,
     Open,
     /// The peer said that nothing follows, with `close_notify` or FIN.
     Closed,
@@ -69,56 +91,41 @@ enum Outward {
     Broken,
 }
 
-impl Leg {
-    /// A TCP connection without TLS.
-    pub fn plain(stream: TcpStream) -> Self {
-        without_delay(&stream);
-        Self::over(stream, None)
-    }
-
-    /// A TCP connection with a TLS session whose handshake is done.
-    pub fn tls(stream: TcpStream, tls: impl Into<Connection>) -> Self {
-        without_delay(&stream);
-        Self::over(stream, Some(tls.into()))
-    }
-}
-
 impl From<TcpStream> for Leg {
     fn from(stream: TcpStream) -> Self {
         Self::plain(stream)
     }
 }
 
-impl From<server::TlsStream<TcpStream>> for Leg {
-    fn from(stream: server::TlsStream<TcpStream>) -> Self {
-        let (stream, tls) = stream.into_inner();
-        Self::tls(stream, tls)
-    }
-}
-
-impl From<client::TlsStream<TcpStream>> for Leg {
-    fn from(stream: client::TlsStream<TcpStream>) -> Self {
-        let (stream, tls) = stream.into_inner();
-        Self::tls(stream, tls)
-    }
-}
-
 impl<S> Leg<S> {
-    /// Any socket, with the TLS session on it whose handshake is done.
-    pub fn over(io: S, tls: Option<Connection>) -> Self {
-        let mut tls = tls.map(Box::new);
-        if let Some(tls) = &mut tls {
-            tls.set_buffer_limit(Some(UNSENT_LIMIT));
-        }
+    /// A connection without TLS.
+    pub fn plain(io: S) -> Self {
+        Self::over(io, Protection::None)
+    }
+
+    fn over(io: S, protection: Protection) -> Self {
         Self {
             io,
-            inward: if tls.is_some() { Inward::Fresh } else { Inward::Open },
-            tls,
+            protection,
+            unread: BytesMut::new(),
+            early: BytesMut::new(),
             unsent: BytesMut::new(),
+            inward: Inward::Open,
             outward: Outward::Open,
-            // By the handshake.
-            fed: true,
             taken: 0,
+        }
+    }
+
+    /// The socket. What was read of it or is still to be written to it is not there.
+    pub const fn io(&self) -> &S {
+        &self.io
+    }
+
+    /// What was agreed on in the handshake, and with whom. `None` without TLS, or once it has failed.
+    pub fn session(&self) -> Option<&CommonState> {
+        match &self.protection {
+            Protection::Tls(tls) => Some(tls.state()),
+            Protection::None | Protection::Failed => None,
         }
     }
 
@@ -144,7 +151,12 @@ impl<S> Leg<S> {
 
     /// Something is still to be written.
     pub fn has_unsent(&self) -> bool {
-        !self.is_shut() && (!self.unsent.is_empty() || self.tls.as_ref().is_some_and(|tls| tls.wants_write()))
+        !self.is_shut() && !self.unsent.is_empty()
+    }
+
+    /// How many bytes wait to be written.
+    pub fn unsent_bytes(&self) -> usize {
+        self.unsent.len()
     }
 
     /// How many bytes the socket took so far, of whatever kind: to see whether it takes any.
@@ -155,22 +167,20 @@ impl<S> Leg<S> {
     /// Ends the outward direction once everything unsent has gone.
     pub fn finish(&mut self) {
         if self.is_open() {
-            if let Some(tls) = &mut self.tls {
-                tls.send_close_notify();
-            }
             self.outward = Outward::Closing;
+            RECORDS.with_borrow_mut(|records| {
+                self.encrypt(Wish::Goodbye, records);
+                self.unsent.extend_from_slice(records.filled());
+            });
         }
     }
 
     /// Gives back what memory an idle leg does not need.
     pub fn rest(&mut self) {
-        if std::mem::take(&mut self.fed)
-            && let Some(tls) = &mut self.tls
-        {
-            let _nothing = tls.read_tls(&mut NothingThere);
-        }
-        if self.unsent.is_empty() {
-            self.unsent = BytesMut::new();
+        for buffer in [&mut self.unread, &mut self.early, &mut self.unsent] {
+            if buffer.is_empty() {
+                *buffer = BytesMut::new();
+            }
         }
     }
 
@@ -180,105 +190,175 @@ impl<S> Leg<S> {
         self.unsent = BytesMut::new();
     }
 
-    /// How many bytes wait to be written. For tests of what a stuck peer costs.
-    pub fn unsent_bytes(&mut self) -> usize {
-        let tls = self.tls.as_mut().map_or(0, |tls| tls.process_new_packets().map_or(0, |io| io.tls_bytes_to_write()));
-        self.unsent.len() + tls
+    /// Makes records of what is wished for. What TLS has to say by itself goes in front.
+    fn encrypt(&mut self, wish: Wish<'_>, records: &mut Records) {
+        records.clear();
+        let Protection::Tls(tls) = &mut self.protection else { return };
+        let mut plain = Vec::new();
+        let progress = tls.advance(&mut self.unread, wish, &mut plain, records);
+        self.unread.advance(progress.used);
+        self.early.extend_from_slice(&plain);
+        if let Err(error) = self.note(progress) {
+            self.broken(&error);
+        }
+    }
+
+    /// What TLS made of its records: an end, or an error that is one.
+    fn note(&mut self, progress: Progress) -> io::Result<()> {
+        if progress.peer_closed {
+            self.inward = Inward::Closed;
+        }
+        progress.error.map_or(Ok(()), |error| Err(self.failed(error)))
+    }
+
+    /// Nothing is read any more, and what TLS has said so far (an alert) is the last that goes out.
+    fn failed(&mut self, error: impl Into<Box<dyn Error + Send + Sync>>) -> io::Error {
+        self.protection = Protection::Failed;
+        self.inward = Inward::Lost;
+        if self.is_open() {
+            self.outward = Outward::Closing;
+        }
+        self.unread = BytesMut::new();
+        io::Error::new(io::ErrorKind::InvalidData, error)
     }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Leg<S> {
+    /// Shakes hands with whoever has connected. How long that may take is the caller's to bound.
+    pub async fn accept(io: S, config: Arc<ServerConfig>) -> io::Result<Self> {
+        let tls = Tls::server(config).map_err(io::Error::other)?;
+        Self::over(io, Protection::Tls(Box::new(tls))).shaken().await
+    }
+
+    /// Shakes hands with whom it has connected to, who has to prove this name.
+    pub async fn connect(io: S, config: Arc<ClientConfig>, name: ServerName<'static>) -> io::Result<Self> {
+        let tls = Tls::client(config, name).map_err(io::Error::other)?;
+        Self::over(io, Protection::Tls(Box::new(tls))).shaken().await
+    }
+
+    async fn shaken(mut self) -> io::Result<Self> {
+        // Who connects speaks first.
+        poll_fn(|cx| Poll::Ready(self.send(cx, &[]))).await;
+        let shaken = poll_fn(|cx| self.poll_shaken(cx)).await;
+        if shaken.is_err() {
+            // The alert, if the socket takes it at once: nobody waits for a peer that did not shake hands.
+            poll_fn(|cx| Poll::Ready(self.poll_flush(cx).is_ready())).await;
+        }
+        shaken.map(|()| self)
+    }
+
+    fn poll_shaken(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            ready!(self.poll_flush(cx));
+            if self.outward == Outward::Broken {
+                return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+            }
+            if self.session().is_some_and(|session| !session.is_handshaking()) {
+                return Poll::Ready(Ok(()));
+            }
+            if self.has_ended() {
+                let why = "the peer left in the middle of the TLS handshake";
+                return Poll::Ready(Err(io::Error::new(io::ErrorKind::UnexpectedEof, why)));
+            }
+            ready!(Scratch::lend(|scratch| {
+                self.read_socket(cx, scratch).map_ok(|_count| self.early.extend_from_slice(scratch.plaintext()))
+            }))?;
+        }
+    }
+
     /// Reads the socket once, and leaves in `scratch` what plaintext that gives. Ready with the count of bytes read,
     /// also when the direction has now ended.
     pub fn poll_receive(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> Poll<usize> {
-        scratch.clear();
-        if self.inward == Inward::Fresh {
-            self.inward = Inward::Open;
-            if let Some(tls) = &mut self.tls {
-                let collected = scratch.collect(tls);
-                self.note(collected);
-            }
-            if !scratch.plaintext().is_empty() || self.has_ended() {
-                return Poll::Ready(scratch.plaintext().len());
-            }
+        if !self.early.is_empty() {
+            scratch.fill(&std::mem::take(&mut self.early));
+            return Poll::Ready(scratch.plaintext().len());
         }
-        let mut into = ReadBuf::new(scratch.wire_mut());
-        let read = ready!(Pin::new(&mut self.io).poll_read(cx, &mut into));
-        let count = into.filled().len();
-        match (read, &mut self.tls) {
-            (Err(error), _) => {
+        self.read_socket(cx, scratch).map(|received| {
+            received.unwrap_or_else(|error| {
                 tracing::debug!(%error, "a side of the session broke off");
-                self.inward = Inward::Lost;
-                self.broken(&error);
-            }
-            (Ok(()), _) if count == 0 => self.inward = Inward::Closed,
-            (Ok(()), None) => scratch.take_direct(count),
-            (Ok(()), Some(tls)) => {
-                self.fed = true;
-                let decrypted = scratch.decrypt(count, tls);
-                self.note(decrypted);
-            }
-        }
-        Poll::Ready(count)
+                0
+            })
+        })
     }
 
-    /// What TLS made of its records: an end, or an error that is one.
-    fn note(&mut self, peer_has_closed: Result<bool, rustls::Error>) {
-        match peer_has_closed {
-            Ok(false) => {}
-            Ok(true) => self.inward = Inward::Closed,
-            Err(error) => {
-                tracing::debug!(%error, "a side of the session broke the TLS protocol");
-                self.inward = Inward::Lost;
-                // rustls has queued the alert that tells the peer.
-                self.finish();
-            }
+    fn read_socket(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> Poll<io::Result<usize>> {
+        scratch.clear();
+        let mut into = ReadBuf::new(scratch.wire_mut(self.unread.len()));
+        let read = ready!(Pin::new(&mut self.io).poll_read(cx, &mut into));
+        let count = into.filled().len();
+        if let Err(error) = read {
+            self.inward = Inward::Lost;
+            self.broken(&error);
+            return Poll::Ready(Err(error));
         }
+        if count == 0 {
+            self.inward = Inward::Closed;
+            return Poll::Ready(Ok(0));
+        }
+        Poll::Ready(self.decrypt(cx, count, scratch).map(|()| count))
+    }
+
+    /// Turns what was read into plaintext, and sends what TLS has to say to it.
+    fn decrypt(&mut self, cx: &mut Context<'_>, count: usize, scratch: &mut Scratch) -> io::Result<()> {
+        RECORDS.with_borrow_mut(|records| {
+            records.clear();
+            let progress = match &mut self.protection {
+                Protection::None => {
+                    scratch.take_direct(count);
+                    return Ok(());
+                }
+                Protection::Tls(tls) => scratch.decrypt(&mut self.unread, count, tls, records),
+                Protection::Failed => return Ok(()),
+            };
+            let noted = self.note(progress);
+            self.write_socket(cx, records.filled());
+            noted
+        })?;
+        if self.unread.len() > MAX_UNREAD {
+            return Err(self.failed("a handshake message of the peer is longer than any may be"));
+        }
+        Ok(())
     }
 
     /// Takes bytes to send. To be asked only while nothing is unsent, which bounds what waits here.
-    pub fn send(&mut self, cx: &mut Context<'_>, mut bytes: &[u8]) {
-        let Some(tls) = &mut self.tls else {
-            if self.unsent.is_empty() {
-                while !bytes.is_empty()
-                    && let Poll::Ready(written) = Pin::new(&mut self.io).poll_write(cx, bytes)
-                {
-                    match written.and_then(some) {
-                        Ok(count) => {
-                            self.taken += count as u64;
-                            bytes = bytes.get(count..).unwrap_or_default();
-                        }
-                        Err(error) => return self.broken(&error),
-                    }
-                }
-            }
-            self.unsent.extend_from_slice(bytes);
+    pub fn send(&mut self, cx: &mut Context<'_>, bytes: &[u8]) {
+        if matches!(self.protection, Protection::None) {
+            return self.write_socket(cx, bytes);
+        }
+        RECORDS.with_borrow_mut(|records| {
+            self.encrypt(Wish::Bytes(bytes), records);
+            self.write_socket(cx, records.filled());
+        });
+    }
+
+    /// Gives the socket what it takes; the rest waits.
+    fn write_socket(&mut self, cx: &mut Context<'_>, mut bytes: &[u8]) {
+        if self.is_shut() {
             return;
-        };
-        while !bytes.is_empty() {
-            match tls.writer().write(bytes).and_then(some) {
-                Ok(count) => bytes = bytes.get(count..).unwrap_or_default(),
+        }
+        while self.unsent.is_empty()
+            && !bytes.is_empty()
+            && let Poll::Ready(written) = Pin::new(&mut self.io).poll_write(cx, bytes)
+        {
+            match written.and_then(some) {
+                Ok(count) => {
+                    self.taken += count as u64;
+                    bytes = bytes.get(count..).unwrap_or_default();
+                }
                 Err(error) => return self.broken(&error),
             }
         }
+        self.unsent.extend_from_slice(bytes);
     }
 
     /// Writes what is unsent, and FIN behind it if the direction is to end. Ready when nothing is left to do.
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         while self.has_unsent() {
-            let mut socket = Socket { io: &mut self.io, cx };
-            let written = match &mut self.tls {
-                Some(tls) => tls.write_tls(&mut socket),
-                None => socket.write(&self.unsent),
-            };
-            match written.and_then(some) {
+            match ready!(Pin::new(&mut self.io).poll_write(cx, &self.unsent)).and_then(some) {
                 Ok(count) => {
                     self.taken += count as u64;
-                    if self.tls.is_none() {
-                        self.unsent.advance(count);
-                    }
+                    self.unsent.advance(count);
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Poll::Pending,
                 Err(error) => self.broken(&error),
             }
         }
@@ -297,45 +377,15 @@ fn some(count: usize) -> io::Result<usize> {
     if count == 0 { Err(io::ErrorKind::WriteZero.into()) } else { Ok(count) }
 }
 
-fn without_delay(stream: &TcpStream) {
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "TCP_NODELAY could not be set");
-    }
-}
-
-/// A socket as rustls wants to write to it.
-struct Socket<'s, 'c, 'w, S> {
-    io: &'s mut S,
-    cx: &'c mut Context<'w>,
-}
-
-impl<S: AsyncWrite + Unpin> Write for Socket<'_, '_, '_, S> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        now(Pin::new(&mut *self.io).poll_write(self.cx, bytes))
-    }
-
-    fn write_vectored(&mut self, bytes: &[IoSlice<'_>]) -> io::Result<usize> {
-        now(Pin::new(&mut *self.io).poll_write_vectored(self.cx, bytes))
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-fn now(written: Poll<io::Result<usize>>) -> io::Result<usize> {
-    match written {
-        Poll::Ready(result) => result,
-        Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
-    }
-}
-
 impl<S> fmt::Debug for Leg<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Leg")
-            .field("tls", &self.tls.is_some())
+            .field("tls", &!matches!(self.protection, Protection::None))
             .field("inward", &self.inward)
             .field("outward", &self.outward)
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,14 +15,13 @@ use hyper::body::Incoming;
 use hyper::upgrade::{OnUpgrade, Parts};
 use hyper_util::rt::TokioIo;
 use porthole_shared::binding::Subprotocol;
+use porthole_shared::leg::Leg;
 use porthole_shared::lifecycle::chain;
 use porthole_shared::names::{ConsoleId, ConsoleKind, ConsoleSource, EdgeName};
 use porthole_shared::reason::Reason;
 use porthole_shared::tunnel::{ClientFacts, ConsoleRequest, Presented, WebSocketKey};
 use serde_json::json;
-use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
-use tokio_rustls::server::TlsStream;
 
 use super::Server;
 use super::listener::Link;
@@ -221,14 +220,14 @@ async fn carry(
     let server = &link.server;
     let pings = server.services.pings;
     let carrying = async {
-        let Some((stream, received)) = switched(upgrade).await else {
+        let Some((leg, received)) = switched(upgrade).await else {
             connection.finish(Reason::ClientGone);
             return;
         };
         // Boxed, so that a session is as large as what it does, not as the largest of what it might have done.
         match console {
             Opened::Stream(console) => {
-                let socket = Socket::new(stream, received, None);
+                let socket = Socket::new(leg, received, None);
                 Box::pin(relay(socket, console, connection, pings)).await;
             }
             Opened::Serial(attachment) => {
@@ -237,7 +236,7 @@ async fn carry(
                     Some(Subprotocol::Binary) | None => Protocol::Plain,
                 };
                 let viewing =
-                    async { view(accept(stream, received).await, *attachment, protocol, connection, pings).await };
+                    async { view(accept(leg, received).await, *attachment, protocol, connection, pings).await };
                 Box::pin(viewing).await;
             }
         }
@@ -259,8 +258,8 @@ async fn relay(socket: Socket, console: ConsoleStream, connection: Connection, p
 }
 
 /// The edge's connection itself, and what came behind the request.
-async fn switched(upgrade: OnUpgrade) -> Option<(TlsStream<TcpStream>, Bytes)> {
+async fn switched(upgrade: OnUpgrade) -> Option<(Leg, Bytes)> {
     let upgraded = timeout(SWITCH_PATIENCE, upgrade).await.ok()?.ok()?;
-    let Parts { io, read_buf, .. } = upgraded.downcast::<TokioIo<TlsStream<TcpStream>>>().ok()?;
+    let Parts { io, read_buf, .. } = upgraded.downcast::<TokioIo<Leg>>().ok()?;
     Some((io.into_inner(), read_buf))
 }

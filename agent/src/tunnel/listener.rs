@@ -12,6 +12,7 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use porthole_shared::leg::Leg;
 use porthole_shared::lifecycle::chain;
 use porthole_shared::names::EdgeName;
 use porthole_shared::tls::NotAnEdge;
@@ -20,7 +21,6 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep, timeout};
-use tokio_rustls::server::TlsStream;
 
 use super::{Server, routes};
 use crate::tcp;
@@ -89,16 +89,17 @@ impl Link {
 async fn serve(server: Arc<Server>, stream: TcpStream, from: SocketAddr, place: OwnedSemaphorePermit) {
     let hard = server.shutdown.hard.clone();
     let serving = async {
-        let Some(mut tls) = handshake(&server, stream, from).await else { return };
-        let certificate = tls.get_ref().1.peer_certificates().and_then(<[_]>::first).cloned().into_iter().collect();
+        let Some(mut leg) = handshake(&server, stream, from).await else { return };
+        let presented = leg.session().and_then(|session| session.peer_certificates()?.first().cloned());
+        let certificate = presented.into_iter().collect();
         let link = Arc::new(Link { server: Arc::clone(&server), from, certificate, _place: place });
         match link.edge() {
             Ok(edge) => {
                 tracing::debug!(%edge, from = %tcp::canonical(from), "an edge has connected");
-                speak_http(&link, tls).await;
+                speak_http(&link, leg).await;
             }
             // It is told by a close_notify that this is no accident.
-            Err(_) => drop(timeout(server.handshake_timeout, tls.shutdown()).await),
+            Err(_) => drop(timeout(server.handshake_timeout, leg.shutdown()).await),
         }
     };
     tokio::select! {
@@ -107,16 +108,16 @@ async fn serve(server: Arc<Server>, stream: TcpStream, from: SocketAddr, place: 
     }
 }
 
-async fn handshake(server: &Server, stream: TcpStream, from: SocketAddr) -> Option<TlsStream<TcpStream>> {
+async fn handshake(server: &Server, stream: TcpStream, from: SocketAddr) -> Option<Leg> {
     let began = Instant::now();
     let shaken = async {
         tcp::tune(&stream)?;
-        server.trust.acceptor().accept(stream).await
+        Leg::accept(stream, server.trust.config()).await
     };
     let failure = match timeout(server.handshake_timeout, shaken).await {
-        Ok(Ok(tls)) => {
+        Ok(Ok(leg)) => {
             server.instruments.shaken(began.elapsed());
-            return Some(tls);
+            return Some(leg);
         }
         Ok(Err(error)) => error.to_string(),
         Err(_elapsed) => "it took too long".to_owned(),
@@ -128,7 +129,7 @@ async fn handshake(server: &Server, stream: TcpStream, from: SocketAddr) -> Opti
     None
 }
 
-async fn speak_http(link: &Arc<Link>, tls: TlsStream<TcpStream>) {
+async fn speak_http(link: &Arc<Link>, leg: Leg) {
     let soft = &link.server.shutdown.soft;
     let draining = soft.is_cancelled();
     let answering = service_fn(|request| routes::answer(Arc::clone(link), request));
@@ -140,7 +141,7 @@ async fn speak_http(link: &Arc<Link>, tls: TlsStream<TcpStream>) {
             .max_headers(MAX_FIELDS)
             // One request is heard even now, and told why it is refused.
             .keep_alive(!draining)
-            .serve_connection(TokioIo::new(tls), answering)
+            .serve_connection(TokioIo::new(leg), answering)
             .with_upgrades()
     );
     let outcome = tokio::select! {

@@ -14,7 +14,6 @@ use porthole_shared::validity::Validity;
 use porthole_shared::watch::FileWatch;
 use rustls::ServerConfig;
 use rustls::pki_types::CertificateDer;
-use tokio_rustls::TlsAcceptor;
 
 /// A handle on it; clones are the same.
 #[derive(Debug, Clone)]
@@ -71,8 +70,9 @@ impl Trust {
         policy.dns_names.iter().chain(&policy.denied).any(|edge| edge.as_str() == dns)
     }
 
-    pub(super) fn acceptor(&self) -> TlsAcceptor {
-        TlsAcceptor::from(Arc::clone(&self.0.current.load().tls))
+    /// For the next handshake.
+    pub(super) fn config(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.0.current.load().tls)
     }
 
     /// Whose connection is this?

@@ -71,10 +71,10 @@ impl Outgoing {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     /// On this leg. `early` came behind the handshake; text messages may be so long, or may not be at all.
-    pub fn new(leg: impl Into<Leg<S>>, early: Bytes, max_text: Option<usize>) -> Self {
+    pub fn new(leg: Leg<S>, early: Bytes, max_text: Option<usize>) -> Self {
         // An empty part of a buffer would keep all of it.
         let early = if early.is_empty() { Bytes::new() } else { early };
-        Self { leg: leg.into(), early, frames: Frames::new(max_text), pong: None }
+        Self { leg, early, frames: Frames::new(max_text), pong: None }
     }
 
     /// Receives once. Ready when there may be something for [`Self::next`] in `scratch`, or the client has gone.

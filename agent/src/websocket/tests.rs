@@ -45,7 +45,7 @@ fn raw_of(inbound: Inbound, pings: Pings, received: &[u8]) -> Session<DuplexStre
     let (console, near_console) = UnixStream::pair().unwrap();
     let counters = Arc::new(Counters::default());
     let (end, ended) = oneshot::channel();
-    let socket = Socket::new(Leg::over(near, None), Bytes::copy_from_slice(received), None);
+    let socket = Socket::new(Leg::plain(near), Bytes::copy_from_slice(received), None);
     let meter = Meter { counters: Arc::clone(&counters), ..Meter::default() };
     let mut relay = Relay::new(socket, near_console, inbound, meter.clone(), pings);
     let relay = tokio::spawn(async move {

@@ -8,14 +8,13 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use porthole_shared::config::HostPort;
+use porthole_shared::leg::Leg;
 use porthole_shared::tls::TlsError;
 use rustls::ClientConfig;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::time::sleep;
-use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
 
 use crate::directory::Node;
 
@@ -69,15 +68,11 @@ impl Connector {
     }
 
     /// Connects. The deadline is the caller's.
-    pub(super) async fn connect(
-        &self,
-        node: &Node,
-        tls: Arc<ClientConfig>,
-    ) -> Result<TlsStream<TcpStream>, ConnectError> {
+    pub(super) async fn connect(&self, node: &Node, tls: Arc<ClientConfig>) -> Result<Leg, ConnectError> {
         let name = node.identity.server_name()?;
         let addresses = self.resolve(&node.address).await.map_err(ConnectError::Lookup)?;
         let stream = first(addresses).await.and_then(prepared).map_err(ConnectError::Tcp)?;
-        TlsConnector::from(tls).connect(name, stream).await.map_err(ConnectError::Tls)
+        Leg::connect(stream, tls, name).await.map_err(ConnectError::Tls)
     }
 
     async fn resolve(&self, address: &HostPort) -> io::Result<Vec<SocketAddr>> {

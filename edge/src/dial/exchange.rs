@@ -11,9 +11,8 @@ use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use porthole_shared::leg::Leg;
 use porthole_shared::tunnel::MAX_BODY_BYTES;
-use tokio::net::TcpStream;
-use tokio_rustls::client::TlsStream;
 
 use super::{DialError, InvalidAnswer};
 
@@ -28,21 +27,18 @@ pub(super) type Head = Response<Incoming>;
 
 /// A connection on which one request is under way. Driven by whoever waits for its answer: no task of its own.
 pub(super) struct Exchange {
-    connection: http1::Connection<TokioIo<TlsStream<TcpStream>>, Full<Bytes>>,
+    connection: http1::Connection<TokioIo<Leg>, Full<Bytes>>,
     ended: bool,
     sender: http1::SendRequest<Full<Bytes>>,
     request: Option<Request<Full<Bytes>>>,
 }
 
 impl Exchange {
-    pub(super) async fn begin(
-        stream: TlsStream<TcpStream>,
-        request: Request<Full<Bytes>>,
-    ) -> Result<Self, hyper::Error> {
+    pub(super) async fn begin(leg: Leg, request: Request<Full<Bytes>>) -> Result<Self, hyper::Error> {
         let (sender, connection) = http1::Builder::new()
             .max_buf_size(MAX_HEAD_BYTES)
             .max_headers(MAX_FIELDS)
-            .handshake(TokioIo::new(stream))
+            .handshake(TokioIo::new(leg))
             .await?;
         Ok(Self { connection, ended: false, sender, request: Some(request) })
     }
@@ -67,7 +63,7 @@ impl Exchange {
     }
 
     /// After a `101`: the connection, and what was read behind the head.
-    pub(super) async fn into_upgraded(self) -> Result<(TlsStream<TcpStream>, Bytes), DialError> {
+    pub(super) async fn into_upgraded(self) -> Result<(Leg, Bytes), DialError> {
         let Self { mut connection, ended, sender, .. } = self;
         drop(sender);
         if !ended {
@@ -80,7 +76,7 @@ impl Exchange {
 
 /// Runs the connection until something that depends on it is there.
 async fn drive<F: Future>(
-    connection: &mut http1::Connection<TokioIo<TlsStream<TcpStream>>, Full<Bytes>>,
+    connection: &mut http1::Connection<TokioIo<Leg>, Full<Bytes>>,
     ended: &mut bool,
     awaited: F,
 ) -> F::Output {

@@ -3,7 +3,7 @@ use super::*;
 use porthole_shared::tls::{Role, agent_server_config};
 use std::fs;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
 
 async fn opening(reply: impl Fn(&str) -> Reply + Send + Sync + 'static) -> Result<AgentConsole, Reason> {
@@ -51,7 +51,8 @@ async fn a_console_is_asked_for_in_our_own_words_and_opened() {
     };
     let running = tokio::spawn(async move {
         let (counters, stop) = (crate::relay::Counters::default(), tokio_util::sync::CancellationToken::new());
-        crate::relay::run(Leg::plain(far), Bytes::from_static(b"!"), console.leg, console.early, &counters, &stop).await
+        let early = Bytes::from_static(b"!");
+        crate::relay::Relay::between(Leg::plain(far), early, console.leg, console.early).run(&counters, &stop).await
     });
     let mut client = near;
     client.write_all(b" and more").await.unwrap();
@@ -172,7 +173,7 @@ async fn tls_sessions_are_resumed_and_changed_files_are_read() {
     let kind = async |dialer: &Dialer| {
         dialer.jwks(&agent.node).await.unwrap();
         let stream = dialer.connect(&agent.node).await.unwrap();
-        stream.get_ref().1.handshake_kind().unwrap()
+        stream.session().unwrap().handshake_kind().unwrap()
     };
     assert_eq!(kind(&dialer).await, rustls::HandshakeKind::Resumed);
 
@@ -180,7 +181,7 @@ async fn tls_sessions_are_resumed_and_changed_files_are_read() {
     pki.issue("edge", &Role::Edge("e2".parse().unwrap()));
     dialer.reload().unwrap();
     let stream = dialer.connect(&agent.node).await.unwrap();
-    assert_eq!(stream.get_ref().1.handshake_kind(), Some(rustls::HandshakeKind::Full));
+    assert_eq!(stream.session().unwrap().handshake_kind(), Some(rustls::HandshakeKind::Full));
 
     // A broken one is not taken.
     fs::write(pki.dir.path().join("edge.pem"), "rubbish").unwrap();

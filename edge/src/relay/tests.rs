@@ -61,13 +61,24 @@ impl Tls {
         tls
     }
 
-    /// Both ends of a TLS connection: who connected, who accepted.
-    async fn over<S>(&self, near: S, far: S) -> (client::TlsStream<S>, server::TlsStream<S>)
+    /// A client of some other make, and our leg to it.
+    async fn client_side<S>(&self, (near, far): (S, S)) -> (client::TlsStream<S>, Leg<S>)
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let name = ServerName::try_from("far").unwrap();
         let connecting = TlsConnector::from(Arc::clone(&self.client)).connect(name, near);
+        let accepting = Leg::accept(far, Arc::clone(&self.server));
+        let (connected, accepted) = tokio::join!(connecting, accepting);
+        (connected.unwrap(), accepted.unwrap())
+    }
+
+    /// Our leg to an agent, and an agent of some other make.
+    async fn agent_side<S>(&self, (near, far): (S, S)) -> (Leg<S>, server::TlsStream<S>)
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let connecting = Leg::connect(near, Arc::clone(&self.client), ServerName::try_from("far").unwrap());
         let accepting = TlsAcceptor::from(Arc::clone(&self.server)).accept(far);
         let (connected, accepted) = tokio::join!(connecting, accepting);
         (connected.unwrap(), accepted.unwrap())
@@ -78,10 +89,6 @@ async fn tcp() -> (TcpStream, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (near, far) = tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
     (near.unwrap(), far.unwrap().0)
-}
-
-fn memory_leg<S>((io, tls): (S, impl Into<rustls::Connection>)) -> Leg<S> {
-    Leg::over(io, Some(tls.into()))
 }
 
 /// A session under way, seen from both ends.
@@ -154,17 +161,17 @@ impl<C, A> Session<C, A> {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        Self::run(client, agent, Relay::new(client_leg, early.0, agent_leg, early.1, PATIENCE))
+        Self::run(client, agent, Relay::between(client_leg, early.0, agent_leg, early.1))
     }
 
-    fn run<S, T>(client: C, agent: A, relay: Relay<S, T>) -> Self
+    fn run<S, T>(client: C, agent: A, mut relay: Relay<S, T>) -> Self
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let (stop, counters) = (CancellationToken::new(), Arc::new(Counters::default()));
         let (stop2, counters2) = (stop.clone(), Arc::clone(&counters));
-        let running = tokio::spawn(async move { drive(relay, &counters2, &stop2).await });
+        let running = tokio::spawn(async move { relay.run(&counters2, &stop2).await });
         Self { client, agent, running, stop, counters }
     }
 }
@@ -174,21 +181,16 @@ async fn tcp_session(tls: &Tls) -> TcpSession {
 }
 
 async fn tcp_session_within(tls: &Tls, patience: Patience) -> TcpSession {
-    let (near, far) = tcp().await;
-    let (client, client_leg) = tls.over(near, far).await;
-    let (near, far) = tcp().await;
-    let (agent_leg, agent) = tls.over(near, far).await;
-    let relay = Relay::new(Leg::from(client_leg), Bytes::new(), Leg::from(agent_leg), Bytes::new(), patience);
+    let (client, client_leg) = tls.client_side(tcp().await).await;
+    let (agent_leg, agent) = tls.agent_side(tcp().await).await;
+    let relay = Relay::new(client_leg, Bytes::new(), agent_leg, Bytes::new(), patience);
     Session::run(client, agent, relay)
 }
 
 /// As much as `room` bytes are on the way in each direction.
 async fn memory_session(tls: &Tls, room: usize, patience: Patience) -> MemorySession {
-    let (near, far) = Narrow::pair(room);
-    let (client, client_leg) = tls.over(near, far).await;
-    let (near, far) = Narrow::pair(room);
-    let (agent_leg, agent) = tls.over(near, far).await;
-    let (client_leg, agent_leg) = (memory_leg(client_leg.into_inner()), memory_leg(agent_leg.into_inner()));
+    let (client, client_leg) = tls.client_side(Narrow::pair(room)).await;
+    let (agent_leg, agent) = tls.agent_side(Narrow::pair(room)).await;
     Session::run(client, agent, Relay::new(client_leg, Bytes::new(), agent_leg, Bytes::new(), patience))
 }
 

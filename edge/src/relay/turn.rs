@@ -12,6 +12,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use porthole_shared::leg::{Leg, Scratch, WIRE_BYTES};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::{End, Patience};
@@ -35,9 +36,9 @@ pub(super) struct Moved {
     pub(super) to_client: u64,
 }
 
-/// A session.
+/// A session, between a client and an agent.
 #[derive(Debug)]
-pub(super) struct Relay<C, A> {
+pub struct Relay<C = TcpStream, A = TcpStream> {
     client: Leg<C>,
     agent: Leg<A>,
     up: Flow,

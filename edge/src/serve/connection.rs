@@ -17,11 +17,8 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use porthole_shared::leg::Leg;
 use porthole_shared::tunnel::{ClientFacts, ClientTls};
 use rustls::ProtocolVersion;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout_at};
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
 
 use super::room::Place;
 use super::route;
@@ -42,45 +39,27 @@ const LAST_ANSWER: Duration = Duration::from_mins(1);
 /// The least time for a request's head, when TLS took nearly all of it.
 const LEAST: Duration = Duration::from_millis(100);
 
-/// A client's connection, which can become a side of a session.
-pub trait ClientStream: AsyncRead + AsyncWrite + Unpin + Send + 'static {
-    /// Takes HTTP's hands off it.
-    fn into_leg(self) -> Leg;
-}
-
-impl ClientStream for TcpStream {
-    fn into_leg(self) -> Leg {
-        Leg::plain(self)
-    }
-}
-
-impl ClientStream for TlsStream<TcpStream> {
-    fn into_leg(self) -> Leg {
-        self.into()
-    }
-}
-
 /// Serves one connection.
 pub async fn serve(tcp: TcpStream, peer: SocketAddr, site: Arc<Site>, place: Place) {
     let began = Instant::now();
     let deadline = began + site.settings().head_timeout;
     let client = |tls| Client { facts: ClientFacts { address: peer, tls, edge_instance: site.instance }, place };
     let Some(certificate) = &site.certificate else {
-        return exchange(tcp, client(None), deadline, &site).await;
+        return exchange(Leg::plain(tcp), client(None), deadline, &site).await;
     };
-    let handshake = TlsAcceptor::from(certificate.config()).accept(tcp);
+    let handshake = Leg::accept(tcp, certificate.config());
     let handshake = tokio::select! {
         handshake = timeout_at(deadline, handshake) => handshake,
         () = site.shutdown.soft.cancelled() => return,
     };
     match handshake {
-        Ok(Ok(stream)) => {
+        Ok(Ok(leg)) => {
             site.instruments.shaken(began.elapsed());
-            let version = match stream.get_ref().1.protocol_version() {
+            let version = match leg.session().and_then(|session| session.protocol_version()) {
                 Some(ProtocolVersion::TLSv1_2) => Some(ClientTls::V12),
                 _ => Some(ClientTls::V13),
             };
-            exchange(stream, client(version), deadline, &site).await;
+            exchange(leg, client(version), deadline, &site).await;
         }
         Ok(Err(error)) => {
             site.instruments.not_shaken();
@@ -102,19 +81,19 @@ pub struct Client {
     pub place: Place,
 }
 
-async fn exchange<S: ClientStream>(stream: S, client: Client, deadline: Instant, site: &Arc<Site>) {
+async fn exchange(leg: Leg, client: Client, deadline: Instant, site: &Arc<Site>) {
     let client = Arc::new(client);
     let answering = Arc::clone(&client);
     let service = service_fn(move |request: Request<Incoming>| {
         let (site, client) = (Arc::clone(site), Arc::clone(&answering));
-        async move { Ok::<_, Infallible>(route::answer::<S>(request, client, site).await) }
+        async move { Ok::<_, Infallible>(route::answer(request, client, site).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(deadline.saturating_duration_since(Instant::now()).max(LEAST))
         .max_buf_size(BUFFER)
         .max_headers(FIELDS)
-        .serve_connection(TokioIo::new(stream), service)
+        .serve_connection(TokioIo::new(leg), service)
         .with_upgrades();
     let mut connection = std::pin::pin!(connection);
     let mut leaving = false;

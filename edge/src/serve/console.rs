@@ -12,19 +12,20 @@ use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use porthole_shared::binding::Subprotocol;
-use porthole_shared::names::{ConsoleKind, TokenId};
+use porthole_shared::leg::Leg;
+use porthole_shared::names::{ConsoleKind, NodeId, TokenId};
 use porthole_shared::reason::Reason;
 use porthole_shared::tunnel::WebSocketKey;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy, sink};
 use tokio::time::timeout;
 
 use super::answer::{self, Body};
-use super::connection::{Client, ClientStream};
+use super::connection::Client;
 use super::live::Counted;
 use super::site::Site;
 use crate::dial::AgentConsole;
-use crate::directory::Node;
-use crate::{gate, relay};
+use crate::gate;
+use crate::relay::Relay;
 
 /// How long a refused client gets to read why.
 const GOODBYE: Duration = Duration::from_secs(2);
@@ -34,26 +35,27 @@ const GOODBYE_BYTES: u64 = 1 << 20;
 
 /// An agent's `101` is in hand; the client's is not sent yet.
 struct Opened {
-    node: Node,
-    kind: ConsoleKind,
-    token_id: TokenId,
+    session: About,
     key: WebSocketKey,
     agent: AgentConsole,
-    counted: Counted,
 }
 
-pub(super) async fn answer<S: ClientStream>(
-    mut request: Request<Incoming>,
-    client: Arc<Client>,
-    site: Arc<Site>,
-) -> Response<Body> {
+/// What a session is, to whoever reads the log; and its place in the count.
+struct About {
+    node: NodeId,
+    kind: ConsoleKind,
+    token_id: TokenId,
+    _counted: Counted,
+}
+
+pub(super) async fn answer(mut request: Request<Incoming>, client: Arc<Client>, site: Arc<Site>) -> Response<Body> {
     let upgrade = hyper::upgrade::on(&mut request);
     let (head, _body) = request.into_parts();
     match open(&head, &client, &site).await {
         Ok(opened) => {
-            site.instruments.opened(opened.kind);
+            site.instruments.opened(opened.session.kind);
             let response = switching(&opened.key, opened.agent.subprotocol);
-            site.tasks.spawn(session::<S>(upgrade, opened, client, Arc::clone(&site)));
+            site.tasks.spawn(begin(upgrade, opened, client, Arc::clone(&site)));
             response
         }
         Err(reason) => {
@@ -64,7 +66,7 @@ pub(super) async fn answer<S: ClientStream>(
                 // RFC 6455 section 4.4: the versions that we speak.
                 response.headers_mut().insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
             }
-            site.tasks.spawn(see_off::<S>(upgrade, client, Arc::clone(&site)));
+            site.tasks.spawn(see_off(upgrade, client, Arc::clone(&site)));
             response
         }
     }
@@ -86,7 +88,7 @@ async fn open(head: &request::Parts, client: &Client, site: &Site) -> Result<Ope
         return Err(Reason::Draining);
     }
     let (kind, token_id, key) = (admission.kind(), admission.token_id(), admission.request().key.clone());
-    Ok(Opened { node, kind, token_id, key, agent, counted })
+    Ok(Opened { session: About { node: node.id, kind, token_id, _counted: counted }, key, agent })
 }
 
 /// Our own `101`: nothing in it is the agent's, but for the choice of the subprotocol.
@@ -108,9 +110,9 @@ fn switching(key: &WebSocketKey, subprotocol: Option<Subprotocol>) -> Response<B
 /// Ends the connection of a refused client. hyper leaves one on which an upgrade was wished for to whoever took that
 /// wish, whatever the answer. Merely dropped, it would end without TLS's goodbye and, where the client has pipelined more
 /// than was read, in a reset, which may overtake the refusal.
-async fn see_off<S: ClientStream>(upgrade: OnUpgrade, client: Arc<Client>, site: Arc<Site>) {
+async fn see_off(upgrade: OnUpgrade, client: Arc<Client>, site: Arc<Site>) {
     // An error: hyper has seen no such wish, and ends the connection itself.
-    let Ok(Ok(parts)) = upgrade.await.map(hyper::upgrade::Upgraded::downcast::<TokioIo<S>>) else { return };
+    let Ok(Ok(parts)) = upgrade.await.map(hyper::upgrade::Upgraded::downcast::<TokioIo<Leg>>) else { return };
     let mut stream = parts.io.into_inner();
     let goodbye = async {
         stream.shutdown().await?;
@@ -122,30 +124,31 @@ async fn see_off<S: ClientStream>(upgrade: OnUpgrade, client: Arc<Client>, site:
     }
 }
 
-/// Waits until the `101` is out, takes the connection from HTTP, and copies. What the client has sent behind its request
-/// goes to the agent first.
-async fn session<S: ClientStream>(upgrade: OnUpgrade, opened: Opened, client: Arc<Client>, site: Arc<Site>) {
-    let Opened { node, kind, token_id, agent, counted, key: _ } = opened;
-    let address = client.facts.address;
-    // A leg is small; what it was in is not, and must not stay in the session.
-    let taken = upgrade.await.map(|upgraded| {
-        let parts = upgraded.downcast::<TokioIo<S>>().ok()?;
-        Some((parts.io.into_inner().into_leg(), parts.read_buf))
-    });
-    let (leg, early) = match taken {
-        Ok(Some(taken)) => taken,
-        Ok(None) => {
-            return tracing::error!(client = %address, "the connection is of another type than it was made of");
+/// Waits until the `101` is out, and takes the connection from HTTP. What the client has sent behind its request goes to
+/// the agent first.
+async fn begin(upgrade: OnUpgrade, opened: Opened, client: Arc<Client>, site: Arc<Site>) {
+    let Opened { session, agent, key: _ } = opened;
+    let (address, About { node, kind, token_id, .. }) = (client.facts.address, &session);
+    match upgrade.await.map(hyper::upgrade::Upgraded::downcast::<TokioIo<Leg>>) {
+        Ok(Ok(parts)) => {
+            let relay = Relay::between(parts.io.into_inner(), parts.read_buf, agent.leg, agent.early);
+            // In a task of its own: this one is as large as what it was until now.
+            site.tasks.spawn(carry(relay, session, client, Arc::clone(&site)));
         }
-        Err(error) => {
-            return tracing::info!(client = %address, node = %node.id, %kind, token = %token_id, %error,
-                "the client went away before its session began");
-        }
-    };
-    tracing::info!(client = %address, node = %node.id, %kind, token = %token_id, "session begins");
-    let summary = relay::run(leg, early, agent.leg, agent.early, &site.counters, &site.shutdown.hard).await;
-    tracing::info!(client = %address, node = %node.id, %kind, token = %token_id, to_agent = summary.to_agent,
-        to_client = summary.to_client, end = ?summary.end, "session ends");
-    site.instruments.ended(summary.end);
-    drop((counted, client));
+        Ok(Err(_)) => tracing::error!(client = %address, "the connection is of another type than it was made of"),
+        Err(error) => tracing::info!(client = %address, %node, %kind, token = %token_id, %error,
+            "the client went away before its session began"),
+    }
+}
+
+/// Copies. A block and not an `async fn`, which would hold each of its arguments twice for as long as the session lasts.
+fn carry(mut relay: Relay, session: About, client: Arc<Client>, site: Arc<Site>) -> impl Future<Output = ()> {
+    async move {
+        let (address, About { node, kind, token_id, .. }) = (client.facts.address, &session);
+        tracing::info!(client = %address, %node, %kind, token = %token_id, "session begins");
+        let summary = relay.run(&site.counters, &site.shutdown.hard).await;
+        tracing::info!(client = %address, %node, %kind, token = %token_id, to_agent = summary.to_agent,
+            to_client = summary.to_client, end = ?summary.end, "session ends");
+        site.instruments.ended(summary.end);
+    }
 }

@@ -8,7 +8,7 @@ use hyper::body::Incoming;
 use porthole_shared::reason::Reason;
 
 use super::answer::Body;
-use super::connection::{Client, ClientStream};
+use super::connection::Client;
 use super::site::Site;
 use super::{console, files, inspect, reasons};
 use crate::gate::{source, upgrade};
@@ -18,13 +18,9 @@ const INSPECT_PATH: &str = "/api/console";
 
 /// Answers a request. A wish for a WebSocket is one for a console, whatever its path. What dials is boxed: connections
 /// that only fetch pages need not be as large as that.
-pub async fn answer<S: ClientStream>(
-    request: Request<Incoming>,
-    client: Arc<Client>,
-    site: Arc<Site>,
-) -> Response<Body> {
+pub async fn answer(request: Request<Incoming>, client: Arc<Client>, site: Arc<Site>) -> Response<Body> {
     if upgrade::is_wanted(request.headers()) {
-        return Box::pin(console::answer::<S>(request, client, site)).await;
+        return Box::pin(console::answer(request, client, site)).await;
     }
     let (head, body) = request.into_parts();
     match (head.uri.path(), &head.method) {

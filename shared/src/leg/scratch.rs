@@ -1,11 +1,19 @@
-//! Working memory for one turn, lent to whichever session has it.
+//! Working memory for one turn, lent to whichever connection has it.
 
-use std::io::{BufRead as _, Read};
+use std::cell::RefCell;
 
-use rustls::Connection;
+use bytes::BytesMut;
+
+use super::MAX_UNREAD;
+use super::tls::{Progress, Records, Tls, Wish};
 
 /// The most that is read from a socket at once. Measured: from 4 to 64 KiB the cost of a GiB halves; beyond, it stays.
 pub const WIRE_BYTES: usize = 64 * 1024;
+
+thread_local! {
+    /// Connections of one thread take turns, so they can share: nothing stays here between turns.
+    static THREADS: RefCell<Scratch> = RefCell::default();
+}
 
 /// Bytes as they came from a socket, and what TLS made of them.
 #[derive(Debug)]
@@ -17,23 +25,32 @@ pub struct Scratch {
 }
 
 impl Default for Scratch {
-    /// With its 160 KiB.
+    /// With its 224 KiB, of which a connection that is not odd touches 160.
     fn default() -> Self {
-        // A turn's plaintext is what was read, and at most one record (16 KiB) of which a part was there before.
-        Self { wire: vec![0; WIRE_BYTES].into_boxed_slice(), plain: Vec::with_capacity(WIRE_BYTES * 3 / 2), direct: 0 }
+        Self {
+            wire: vec![0; MAX_UNREAD + WIRE_BYTES].into_boxed_slice(),
+            // A turn's plaintext is what was read, and at most one record (16 KiB) of which a part was there before.
+            plain: Vec::with_capacity(WIRE_BYTES * 3 / 2),
+            direct: 0,
+        }
     }
 }
 
 impl Scratch {
+    /// That of this thread. Not to be asked for by who has it.
+    pub fn lend<T>(turn: impl FnOnce(&mut Self) -> T) -> T {
+        THREADS.with_borrow_mut(turn)
+    }
+
     /// Forgets the turn before.
     pub(super) fn clear(&mut self) {
         self.plain.clear();
         self.direct = 0;
     }
 
-    /// To read a socket into.
-    pub(super) fn wire_mut(&mut self) -> &mut [u8] {
-        &mut self.wire
+    /// To read a socket into, behind so many bytes that came before.
+    pub(super) fn wire_mut(&mut self, before: usize) -> &mut [u8] {
+        self.wire.get_mut(before..before + WIRE_BYTES).unwrap_or_default()
     }
 
     /// The first `count` bytes of the wire are plaintext.
@@ -41,22 +58,24 @@ impl Scratch {
         self.direct = count;
     }
 
-    /// Passes the first `count` bytes of the wire through TLS. Tells whether the peer has said that it sends no more.
-    pub(super) fn decrypt(&mut self, count: usize, tls: &mut Connection) -> Result<bool, rustls::Error> {
-        let mut wire = self.wire.get(..count).unwrap_or_default();
-        while !wire.is_empty() {
-            match tls.read_tls(&mut wire) {
-                Ok(_) if collect(&mut self.plain, tls)? => return Ok(true),
-                Ok(_) => {}
-                Err(error) => return Err(rustls::Error::General(error.to_string())),
-            }
+    /// Passes what was unread and `count` bytes behind it through TLS. What it cannot use yet is unread again.
+    pub(super) fn decrypt(
+        &mut self,
+        unread: &mut BytesMut,
+        count: usize,
+        tls: &mut Tls,
+        records: &mut Records,
+    ) -> Progress {
+        let wire = self.wire.get_mut(..unread.len() + count).unwrap_or_default();
+        if let Some(before) = wire.get_mut(..unread.len()) {
+            before.copy_from_slice(unread);
         }
-        Ok(false)
-    }
-
-    /// The same for what TLS has been given before.
-    pub(super) fn collect(&mut self, tls: &mut Connection) -> Result<bool, rustls::Error> {
-        collect(&mut self.plain, tls)
+        let progress = tls.advance(wire, Wish::Nothing, &mut self.plain, records);
+        unread.clear();
+        if !progress.peer_closed {
+            unread.extend_from_slice(wire.get(progress.used..).unwrap_or_default());
+        }
+        progress
     }
 
     /// What came otherwise than from a socket.
@@ -73,28 +92,5 @@ impl Scratch {
     /// What this turn received.
     pub fn plaintext(&self) -> &[u8] {
         if self.direct > 0 { self.wire.get(..self.direct).unwrap_or_default() } else { &self.plain }
-    }
-}
-
-/// Takes what plaintext there is, also in front of an error.
-fn collect(plain: &mut Vec<u8>, tls: &mut Connection) -> Result<bool, rustls::Error> {
-    let processed = tls.process_new_packets();
-    let mut reader = tls.reader();
-    while let Ok(chunk) = reader.fill_buf()
-        && !chunk.is_empty()
-    {
-        let taken = chunk.len();
-        plain.extend_from_slice(chunk);
-        reader.consume(taken);
-    }
-    processed.map(|state| state.peer_has_closed())
-}
-
-/// A socket that has nothing: reading TLS from it does nothing but give the record buffer's memory back.
-pub(super) struct NothingThere;
-
-impl Read for NothingThere {
-    fn read(&mut self, _into: &mut [u8]) -> std::io::Result<usize> {
-        Err(std::io::ErrorKind::WouldBlock.into())
     }
 }

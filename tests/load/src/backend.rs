@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use bytes::Bytes;
+use porthole_shared::leg::Leg;
 use porthole_shared::token::{KeySet, SigningKey};
 use porthole_shared::tunnel::{JWKS_PATH, WebSocketKey};
 use rustls::ServerConfig;
@@ -18,7 +19,6 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
-use tokio_rustls::TlsAcceptor;
 
 use crate::frames::{self, Block, From};
 use crate::wire::{Wire, header, read_head};
@@ -62,7 +62,7 @@ pub enum Manner {
 #[derive(Clone)]
 enum Side {
     /// The agent's stand-in: TLS, heads, frames.
-    Tunnel { acceptor: TlsAcceptor, keys: Arc<Vec<u8>> },
+    Tunnel { config: Arc<ServerConfig>, keys: Arc<Vec<u8>> },
     /// A console.
     Console,
 }
@@ -79,7 +79,7 @@ impl Backend {
     /// An agent's stand-in with this certificate, publishing this key.
     pub async fn tunnel(config: Arc<ServerConfig>, key: &SigningKey) -> Result<Self> {
         let keys = Arc::new(KeySet::publish([key])?);
-        Self::start(Side::Tunnel { acceptor: TlsAcceptor::from(config), keys }).await
+        Self::start(Side::Tunnel { config, keys }).await
     }
 
     /// A console.
@@ -123,17 +123,17 @@ impl Drop for Backend {
 async fn serve(side: Side, manner: Manner, ordinal: u64, stream: TcpStream) -> Result<()> {
     stream.set_nodelay(true)?;
     let (wire, one) = match side {
-        Side::Console => (Wire::new(stream, Bytes::new()), vec![ANSWER]),
-        Side::Tunnel { acceptor, keys } => {
-            let mut stream = acceptor.accept(stream).await?;
-            let (head, early) = read_head(&mut stream).await?;
+        Side::Console => (Wire::new(Leg::plain(stream), Bytes::new()), vec![ANSWER]),
+        Side::Tunnel { config, keys } => {
+            let mut leg = Leg::accept(stream, config).await?;
+            let (head, early) = read_head(&mut leg).await?;
             if head.split_whitespace().nth(1) == Some(JWKS_PATH) {
                 let answer = format!(
                     "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
                     keys.len()
                 );
-                stream.write_all(&[answer.as_bytes(), &keys].concat()).await?;
-                return Ok(stream.shutdown().await?);
+                leg.write_all(&[answer.as_bytes(), &keys].concat()).await?;
+                return Ok(leg.shutdown().await?);
             }
             let key = header(&head, "Sec-WebSocket-Key").and_then(WebSocketKey::parse).context("no key")?;
             let accept = key.accept();
@@ -141,8 +141,8 @@ async fn serve(side: Side, manner: Manner, ordinal: u64, stream: TcpStream) -> R
                 "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
                  Sec-WebSocket-Accept: {accept}\r\nSec-WebSocket-Protocol: binary\r\n\r\n"
             );
-            stream.write_all(answer.as_bytes()).await?;
-            (Wire::new(stream, early), frames::binary(&[ANSWER], From::Server))
+            leg.write_all(answer.as_bytes()).await?;
+            (Wire::new(leg, early), frames::binary(&[ANSWER], From::Server))
         }
     };
     behave(wire, manner, ordinal, &one).await

@@ -8,6 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::HeaderMap;
+use porthole_shared::leg::Leg;
 use porthole_shared::names::EdgeInstance;
 use porthole_shared::token::Token;
 use porthole_shared::tunnel::{CONSOLE_PATH, ClientFacts, ClientTls, ConsoleRequest, Presented, WebSocketKey};
@@ -15,7 +16,6 @@ use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
 
 use crate::wire::{Wire, read_head};
 
@@ -50,25 +50,19 @@ impl Client {
             let stream = TcpStream::connect(self.address).await?;
             stream.set_nodelay(true)?;
             match &self.tls {
-                None => self.ask(stream).await,
-                Some((config, name)) => {
-                    let connector = TlsConnector::from(Arc::clone(config));
-                    self.ask(connector.connect(name.clone(), stream).await?).await
-                }
+                None => self.ask(Leg::plain(stream)).await,
+                Some((config, name)) => self.ask(Leg::connect(stream, Arc::clone(config), name.clone()).await?).await,
             }
         };
         opening.await.with_context(|| format!("opening a session at {}", self.address))
     }
 
-    async fn ask<S>(&self, mut stream: S) -> Result<Wire>
-    where
-        S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Into<porthole_shared::leg::Leg>,
-    {
-        let Some(head) = self.head()? else { return Ok(Wire::new(stream, Bytes::new())) };
-        stream.write_all(head.as_bytes()).await?;
-        let (answer, early) = read_head(&mut stream).await?;
+    async fn ask(&self, mut leg: Leg) -> Result<Wire> {
+        let Some(head) = self.head()? else { return Ok(Wire::new(leg, Bytes::new())) };
+        leg.write_all(head.as_bytes()).await?;
+        let (answer, early) = read_head(&mut leg).await?;
         ensure!(answer.starts_with("HTTP/1.1 101"), "not a 101: {answer}");
-        Ok(Wire::new(stream, early))
+        Ok(Wire::new(leg, early))
     }
 
     fn head(&self) -> Result<Option<String>> {

@@ -1,6 +1,5 @@
 //! A connection as both ends of the load use it: bytes in large pieces, at little cost to the processor they share.
 
-use std::cell::RefCell;
 use std::future::poll_fn;
 use std::ops::ControlFlow;
 use std::task::{Poll, ready};
@@ -13,10 +12,6 @@ use tokio::io::{AsyncRead, AsyncReadExt as _};
 /// The longest head that is read, in bytes.
 const MAX_HEAD: usize = 16 * 1024;
 
-thread_local! {
-    static SCRATCH: RefCell<Scratch> = RefCell::default();
-}
-
 /// One end of a connection whose handshakes are over.
 #[derive(Debug)]
 pub struct Wire {
@@ -26,8 +21,8 @@ pub struct Wire {
 
 impl Wire {
     /// On this leg; `early` came with the last handshake.
-    pub fn new(leg: impl Into<Leg>, early: Bytes) -> Self {
-        Self { leg: leg.into(), early }
+    pub const fn new(leg: Leg, early: Bytes) -> Self {
+        Self { leg, early }
     }
 
     /// Sends all of it: given to the socket, not merely taken.
@@ -53,7 +48,7 @@ impl Wire {
             return Some(see(&early));
         }
         poll_fn(|cx| {
-            SCRATCH.with_borrow_mut(|scratch| {
+            Scratch::lend(|scratch| {
                 loop {
                     if self.leg.has_ended() {
                         return Poll::Ready(None);

@@ -75,8 +75,8 @@ async fn much_goes_both_ways_at_once() {
 async fn legs_without_tls_and_of_tls_1_2_work() {
     let tls = Tls::of(&[&rustls::version::TLS12]);
     let ((client, near), (far, agent)) = (tcp().await, tcp().await);
-    let (agent_leg, agent) = tls.over(far, agent).await;
-    let session = Session::start(client, Leg::plain(near), agent, agent_leg.into(), (Bytes::new(), Bytes::new()));
+    let (agent_leg, agent) = tls.agent_side((far, agent)).await;
+    let session = Session::start(client, Leg::plain(near), agent, agent_leg, (Bytes::new(), Bytes::new()));
     let (up, down) = (numbered(3_000_000, 5), numbered(3_000_000, 6));
     let agent = tokio::spawn(talk(session.agent, down.clone(), vec![50_000]));
     let got_down = talk(session.client, up.clone(), vec![1_000]).await;
@@ -87,17 +87,14 @@ async fn legs_without_tls_and_of_tls_1_2_work() {
 #[tokio::test]
 async fn early_bytes_go_first_and_then_what_tls_held() {
     let tls = Tls::new();
-    let (near, far) = tcp().await;
-    let (mut client, mut client_leg) = tls.over(near, far).await;
-    let (near, far) = tcp().await;
-    let (agent_leg, mut agent) = tls.over(near, far).await;
+    let (mut client, mut client_leg) = tls.client_side(tcp().await).await;
+    let (agent_leg, mut agent) = tls.agent_side(tcp().await).await;
 
     // As HTTP leaves it: some bytes read and handed on, some decrypted but not read.
     client.write_all(b"early, held, ").await.unwrap();
     client.flush().await.unwrap();
     let early = read_some(&mut client_leg, 7).await;
-    let session =
-        Session::start(client, client_leg.into(), (), agent_leg.into(), (early.into(), Bytes::from_static(b"hello")));
+    let session = Session::start(client, client_leg, (), agent_leg, (early.into(), Bytes::from_static(b"hello")));
     let mut client = session.client;
     // Although nothing more arrives that would make anybody look.
     assert_eq!(read_some(&mut agent, 13).await, b"early, held, ");
@@ -110,18 +107,10 @@ async fn early_bytes_go_first_and_then_what_tls_held() {
 #[tokio::test]
 async fn early_bytes_may_be_many() {
     let tls = Tls::new();
-    let (near, far) = tcp().await;
-    let (client, client_leg) = tls.over(near, far).await;
-    let (near, far) = tcp().await;
-    let (agent_leg, agent) = tls.over(near, far).await;
+    let (client, client_leg) = tls.client_side(tcp().await).await;
+    let (agent_leg, agent) = tls.agent_side(tcp().await).await;
     let early = numbered(1_000_000, 7);
-    let session = Session::start(
-        client,
-        client_leg.into(),
-        agent,
-        agent_leg.into(),
-        (early.clone().into(), early.clone().into()),
-    );
+    let session = Session::start(client, client_leg, agent, agent_leg, (early.clone().into(), early.clone().into()));
     let (mut client, mut agent) = (session.client, session.agent);
     let (down, up) = tokio::join!(read_some(&mut client, early.len()), read_some(&mut agent, early.len()));
     assert!(down == early && up == early);

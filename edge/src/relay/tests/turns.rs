@@ -7,14 +7,12 @@ use tokio::time::timeout;
 /// records.
 const MOST_UNSENT: usize = 64 * 1024 + 17 * 1024 + 1024;
 
-type TcpRelay = Relay<TcpStream, TcpStream>;
+type TcpRelay = Relay;
 
 async fn relay(tls: &Tls) -> (client::TlsStream<TcpStream>, TcpRelay, server::TlsStream<TcpStream>) {
-    let (near, far) = tcp().await;
-    let (client, client_leg) = tls.over(near, far).await;
-    let (near, far) = tcp().await;
-    let (agent_leg, agent) = tls.over(near, far).await;
-    (client, Relay::new(client_leg.into(), Bytes::new(), agent_leg.into(), Bytes::new(), PATIENCE), agent)
+    let (client, client_leg) = tls.client_side(tcp().await).await;
+    let (agent_leg, agent) = tls.agent_side(tcp().await).await;
+    (client, Relay::between(client_leg, Bytes::new(), agent_leg, Bytes::new()), agent)
 }
 
 /// Gives the relay turns until it has nothing to do for a while; calls `seen` after each.
