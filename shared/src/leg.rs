@@ -238,7 +238,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Leg<S> {
 
     async fn shaken(mut self) -> io::Result<Self> {
         // Who connects speaks first.
-        poll_fn(|cx| Poll::Ready(self.send(cx, &[]))).await;
+        poll_fn(|cx| {
+            self.send(cx, &[]);
+            Poll::Ready(())
+        })
+        .await;
         let shaken = poll_fn(|cx| self.poll_shaken(cx)).await;
         if shaken.is_err() {
             // The alert, if the socket takes it at once: nobody waits for a peer that did not shake hands.

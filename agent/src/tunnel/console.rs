@@ -21,6 +21,7 @@ use porthole_shared::names::{ConsoleId, ConsoleKind, ConsoleSource, EdgeName};
 use porthole_shared::reason::Reason;
 use porthole_shared::tunnel::{ClientFacts, ConsoleRequest, Presented, WebSocketKey};
 use serde_json::json;
+use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
 use super::Server;
@@ -32,7 +33,7 @@ use crate::serial::{Applicant, Attachment, Protocol, view};
 use crate::sessions::{Connection, Sessions};
 use crate::throttle::Throttle;
 use crate::tokens::{Examined, Refused};
-use crate::websocket::{Inbound, Pings, Relay, Socket, accept};
+use crate::websocket::{Inbound, Relay, Socket, accept};
 
 /// How long opening a console, or looking for it, may take, all in all. libvirt's own deadlines (5 s) shall run out first, because their end
 /// tells more; an edge waits longer (10 s).
@@ -227,8 +228,10 @@ async fn carry(
         // Boxed, so that a session is as large as what it does, not as the largest of what it might have done.
         match console {
             Opened::Stream(console) => {
+                let inbound = Inbound::new(connection.console().kind, connection.rights().read_only);
                 let socket = Socket::new(leg, received, None);
-                Box::pin(relay(socket, console, connection, pings)).await;
+                let carrying = Relay::new(socket, console, inbound, connection.meter(), pings);
+                Box::pin(relay(carrying, connection)).await;
             }
             Opened::Serial(attachment) => {
                 let protocol = match subprotocol {
@@ -248,13 +251,18 @@ async fn carry(
 }
 
 /// A console's own bytes.
-async fn relay(socket: Socket, console: ConsoleStream, connection: Connection, pings: Pings) {
-    let inbound = Inbound::new(connection.console().kind, connection.rights().read_only);
-    let mut relay = Relay::new(socket, console, inbound, connection.meter(), pings);
-    let reason = relay.run(connection.ended()).await;
-    // The record is closed first: how long the client takes to say goodbye is its own affair.
-    let reason = connection.conclude(reason).await;
-    relay.close(reason).await;
+#[expect(
+    clippy::manual_async_fn,
+    reason = "it would hold each of its arguments twice for as long as the session lasts"
+)]
+fn relay(mut relay: Relay<TcpStream, ConsoleStream>, connection: Connection) -> impl Future<Output = ()> {
+    async move {
+        let reason = relay.run(connection.ended()).await;
+        // The record is closed first: how long the client takes to say goodbye is its own affair. Boxed, because a
+        // session need not have room for its end while it lasts.
+        let reason = Box::pin(connection.conclude(reason)).await;
+        Box::pin(relay.close(reason)).await;
+    }
 }
 
 /// The edge's connection itself, and what came behind the request.

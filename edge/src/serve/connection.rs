@@ -16,7 +16,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use porthole_shared::leg::Leg;
 use porthole_shared::tunnel::{ClientFacts, ClientTls};
-use rustls::ProtocolVersion;
+use rustls::{CommonState, ProtocolVersion};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
@@ -55,7 +55,7 @@ pub async fn serve(tcp: TcpStream, peer: SocketAddr, site: Arc<Site>, place: Pla
     match handshake {
         Ok(Ok(leg)) => {
             site.instruments.shaken(began.elapsed());
-            let version = match leg.session().and_then(|session| session.protocol_version()) {
+            let version = match leg.session().and_then(CommonState::protocol_version) {
                 Some(ProtocolVersion::TLSv1_2) => Some(ClientTls::V12),
                 _ => Some(ClientTls::V13),
             };

@@ -141,7 +141,11 @@ async fn begin(upgrade: OnUpgrade, opened: Opened, client: Arc<Client>, site: Ar
     }
 }
 
-/// Copies. A block and not an `async fn`, which would hold each of its arguments twice for as long as the session lasts.
+/// Copies.
+#[expect(
+    clippy::manual_async_fn,
+    reason = "it would hold each of its arguments twice for as long as the session lasts"
+)]
 fn carry(mut relay: Relay, session: About, client: Arc<Client>, site: Arc<Site>) -> impl Future<Output = ()> {
     async move {
         let (address, About { node, kind, token_id, .. }) = (client.facts.address, &session);

@@ -48,7 +48,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Leg<S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Leg<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        ready!(Leg::poll_flush(&mut self, cx));
+        ready!(Self::poll_flush(&mut self, cx));
         if !self.is_open() {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
@@ -58,13 +58,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Leg<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(Leg::poll_flush(&mut self, cx));
+        ready!(Self::poll_flush(&mut self, cx));
         Poll::Ready(self.unbroken())
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.finish();
-        ready!(Leg::poll_flush(&mut self, cx));
+        ready!(Self::poll_flush(&mut self, cx));
         Poll::Ready(self.unbroken())
     }
 }

@@ -103,7 +103,7 @@ async fn talk(stream: impl AsyncRead + AsyncWrite + Unpin, bytes: Vec<u8>) -> Ve
         write.shutdown().await.unwrap();
     };
     let mut got = Vec::new();
-    let (_, count) = tokio::join!(writing, read.read_to_end(&mut got));
+    let ((), count) = tokio::join!(writing, read.read_to_end(&mut got));
     count.unwrap();
     got
 }
