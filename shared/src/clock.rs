@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
@@ -61,10 +61,14 @@ pub struct SystemClock;
 
 impl Clock for SystemClock {
     fn now(&self) -> UnixTime {
-        #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the system's clock")]
-        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        UnixTime(i64::try_from(since_epoch.as_secs()).unwrap_or(i64::MAX))
+        UnixTime(i64::try_from(since_epoch().as_secs()).unwrap_or(i64::MAX))
     }
+}
+
+/// The time since 1970 by the system's clock, for what needs more than seconds. Nothing if the clock is before that.
+#[expect(clippy::disallowed_methods, reason = "this is the one place that reads the system's clock")]
+pub fn since_epoch() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 /// A clock that stands still until it is set: for unit tests.

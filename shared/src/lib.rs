@@ -1,8 +1,9 @@
 //! What Porthole's agent, edge and command line must agree on.
 //!
 //! Names and their grammars, the token, the reason table, the tunnel protocol between edge and agent, TLS roles, one side
-//! of a session, and the process plumbing (configuration files, clients' places, clock, lifecycle, telemetry) that both daemons share. Nothing here knows
-//! libvirt, SQL or RFB, and nothing here decides whether somebody may open a console: that is the agent's.
+//! of a session with its TLS, and the process plumbing (configuration files, clients' places, clock, lifecycle, telemetry)
+//! that both daemons share. Nothing here knows libvirt, SQL or RFB, and nothing here decides whether somebody may open a
+//! console: that is the agent's.
 #![forbid(unsafe_code)]
 
 pub mod binding;
@@ -13,6 +14,7 @@ pub mod descriptors;
 pub mod health;
 pub mod leg;
 pub mod lifecycle;
+pub mod moments;
 pub mod names;
 pub mod reason;
 pub mod reload;

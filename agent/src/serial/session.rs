@@ -89,7 +89,7 @@ where
     /// On `socket` (from [`accept`](crate::websocket::accept)).
     fn new(socket: WebSocketStream<S>, attachment: Attachment, protocol: Protocol, meter: Meter, pings: Pings) -> Self {
         let liveness = Liveness::new(pings, Instant::now());
-        let look = Box::pin(sleep_until(liveness.next_look()));
+        let look = Box::pin(sleep_until(liveness.next_moment()));
         let reading = protocol == Protocol::Plain;
         let (held, answers) = (None, VecDeque::new());
         Self { socket, attachment, protocol, meter, liveness, look, ping: false, held, answers, reading }
@@ -138,7 +138,7 @@ where
                 return Err(Reason::ClientStuck);
             }
             self.ping |= self.liveness.take_ping(now);
-            self.look.as_mut().reset(self.liveness.next_look());
+            self.look.as_mut().reset(self.liveness.next_moment());
         }
         Ok(up || down || (self.ping && !self.liveness.is_blocked()))
     }

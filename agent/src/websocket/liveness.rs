@@ -8,6 +8,7 @@
 //! While the console does not take what the client sent, nobody listens to the client, so its silence counts for nothing.
 //! Nor does silence count before it was asked: a process that was itself stopped for a while blames nobody.
 
+use porthole_shared::moments;
 use tokio::time::Instant;
 
 use super::Pings;
@@ -31,11 +32,12 @@ impl Liveness {
         Self { pings, ping_at: now + pings.interval, asked: None, listening: true, blocked: None }
     }
 
-    /// Is a ping due? If so, the next one is an interval later.
+    /// Is a ping due? If so, the next one is an interval later, however late this one is found to be.
     pub(crate) fn take_ping(&mut self, now: Instant) -> bool {
         let due = self.ping_at <= now;
         if due {
-            self.ping_at = now + self.pings.interval;
+            let next = self.ping_at + self.pings.interval;
+            self.ping_at = if next > now { next } else { now + self.pings.interval };
         }
         due
     }
@@ -84,6 +86,11 @@ impl Liveness {
         self.deadlines().fold(self.ping_at, Instant::min)
     }
 
+    /// When to wake for that: together with others.
+    pub(crate) fn next_moment(&self) -> Instant {
+        moments::first_after(self.next_look(), self.pings.interval)
+    }
+
     fn deadlines(&self) -> impl Iterator<Item = Instant> {
         let Pings { interval, timeout } = self.pings;
         let silent = self.asked.map(|asked| asked + timeout);
@@ -128,6 +135,19 @@ mod tests {
         }
         assert!(!client.is_stuck(at(29)));
         assert!(client.is_stuck(at(30)));
+    }
+
+    #[test]
+    fn pings_that_are_late_do_not_move_those_after_them() {
+        let (mut client, at) = start();
+        let late = Duration::from_millis(200);
+        for second in [30, 60, 90] {
+            assert!(client.take_ping(at(second) + late));
+            assert_eq!(client.next_look(), at(second + 30));
+        }
+        // This process was stopped for a while: one ping is enough.
+        assert!(client.take_ping(at(1000)));
+        assert_eq!(client.next_look(), at(1030));
     }
 
     #[test]

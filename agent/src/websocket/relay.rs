@@ -92,7 +92,7 @@ where
     /// Between `socket` and `console`, whose writes must need no flush, as a socket's.
     pub fn new(socket: Socket<S>, console: C, inbound: Inbound, meter: Meter, pings: Pings) -> Self {
         let liveness = Liveness::new(pings, Instant::now());
-        let look = Box::pin(sleep_until(liveness.next_look()));
+        let look = Box::pin(sleep_until(liveness.next_moment()));
         let (held, theirs) = (Bytes::new(), None);
         Self { socket, console, inbound, meter, liveness, look, ping: false, held, console_deaf: false, theirs }
     }
@@ -149,7 +149,7 @@ where
                 return Err(Reason::ClientStuck);
             }
             self.ping |= self.liveness.take_ping(now);
-            self.look.as_mut().reset(self.liveness.next_look());
+            self.look.as_mut().reset(self.liveness.next_moment());
         }
         Ok(more || (self.ping && !self.liveness.is_blocked()))
     }

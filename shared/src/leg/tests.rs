@@ -1,7 +1,10 @@
 //! Against clients and servers of another make (tokio-rustls), over memory that gives and takes a few bytes at a time.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::{Wake, Waker};
 
+use proptest::prelude::*;
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{HandshakeKind, ProtocolVersion, RootCertStore, SupportedProtocolVersion};
@@ -49,7 +52,7 @@ impl Pair {
     }
 }
 
-fn far() -> ServerName<'static> {
+fn far_name() -> ServerName<'static> {
     ServerName::try_from("far").unwrap()
 }
 
@@ -120,16 +123,20 @@ async fn a_leg_speaks_with_others_in_pieces_of_any_size() {
             // A byte at a time is slow, and no less of a test with fewer of them.
             let bytes = &bytes[..if piece == 1 { 20_000 } else { bytes.len() }];
             let (near, other) = narrow(64 * 1024, piece);
-            let (accepted, connected) =
-                tokio::join!(Leg::accept(near, pair.server()), TlsConnector::from(pair.client()).connect(far(), other));
+            let (accepted, connected) = tokio::join!(
+                Leg::accept(near, pair.server()),
+                TlsConnector::from(pair.client()).connect(far_name(), other)
+            );
             let (leg, stream) = (accepted.unwrap(), connected.unwrap());
             assert_eq!(leg.session().unwrap().protocol_version(), Some(version.version));
             let (ours, theirs) = tokio::join!(talk(leg, bytes.to_vec()), talk(stream, bytes.to_vec()));
             assert!(ours == bytes && theirs == bytes, "{version:?}, pieces of {piece}, accepting");
 
             let (near, other) = narrow(64 * 1024, piece);
-            let (connected, accepted) =
-                tokio::join!(Leg::connect(near, pair.client(), far()), TlsAcceptor::from(pair.server()).accept(other));
+            let (connected, accepted) = tokio::join!(
+                Leg::connect(near, pair.client(), far_name()),
+                TlsAcceptor::from(pair.server()).accept(other)
+            );
             let (leg, stream) = (connected.unwrap(), accepted.unwrap());
             assert_eq!(leg.session().unwrap().peer_certificates().map(<[_]>::len), Some(1));
             let (ours, theirs) = tokio::join!(talk(leg, bytes.to_vec()), talk(stream, bytes.to_vec()));
@@ -146,8 +153,10 @@ async fn sessions_are_resumed() {
         let (server, client) = (pair.server(), pair.client());
         for (time, kind) in [("first", HandshakeKind::Full), ("second", HandshakeKind::Resumed)] {
             let (near, other) = narrow(64 * 1024, usize::MAX);
-            let (ours, theirs) =
-                tokio::join!(Leg::connect(near, Arc::clone(&client), far()), Leg::accept(other, Arc::clone(&server)));
+            let (ours, theirs) = tokio::join!(
+                Leg::connect(near, Arc::clone(&client), far_name()),
+                Leg::accept(other, Arc::clone(&server))
+            );
             let (ours, theirs) = (ours.unwrap(), theirs.unwrap());
             assert_eq!(ours.session().unwrap().handshake_kind(), Some(kind), "{version:?}: the {time}");
             assert_eq!(theirs.session().unwrap().handshake_kind(), Some(kind), "{version:?}: the {time}");
@@ -162,7 +171,7 @@ async fn what_comes_with_the_handshake_is_not_lost() {
     let pair = Pair::new(&rustls::version::TLS13);
     let (near, other) = narrow(64 * 1024, usize::MAX);
     let sending = async {
-        let mut stream = TlsConnector::from(pair.client()).connect(far(), other).await.unwrap();
+        let mut stream = TlsConnector::from(pair.client()).connect(far_name(), other).await.unwrap();
         stream.write_all(b"early").await.unwrap();
         stream.shutdown().await.unwrap();
         stream
@@ -189,7 +198,7 @@ async fn keys_are_changed_when_the_peer_wants_it() {
     let pair = Pair::new(&rustls::version::TLS13);
     let (near, other) = narrow(1024 * 1024, usize::MAX);
     let (leg, stream) =
-        tokio::join!(Leg::accept(near, pair.server()), TlsConnector::from(pair.client()).connect(far(), other));
+        tokio::join!(Leg::accept(near, pair.server()), TlsConnector::from(pair.client()).connect(far_name(), other));
     let (mut leg, mut stream) = (leg.unwrap(), stream.unwrap());
     for round in 0..10_u8 {
         stream.get_mut().1.refresh_traffic_keys().unwrap();
@@ -209,8 +218,10 @@ async fn both_ends_are_told_of_a_certificate_that_is_not_trusted() {
     for version in VERSIONS {
         let (ours, strangers) = (Pair::new(version), Pair::new(version));
         let (near, other) = narrow(64 * 1024, usize::MAX);
-        let (connected, accepted) =
-            tokio::join!(Leg::connect(near, ours.client(), far()), TlsAcceptor::from(strangers.server()).accept(other));
+        let (connected, accepted) = tokio::join!(
+            Leg::connect(near, ours.client(), far_name()),
+            TlsAcceptor::from(strangers.server()).accept(other)
+        );
         let (ours, theirs) = (connected.unwrap_err(), accepted.unwrap_err());
         assert_eq!(ours.kind(), io::ErrorKind::InvalidData);
         assert!(ours.to_string().contains("invalid peer certificate"), "{ours}");
@@ -266,7 +277,7 @@ async fn a_record_that_was_tampered_with_ends_it_behind_what_came_before() {
     let pair = Pair::new(&rustls::version::TLS13);
     let (near, other) = narrow(64 * 1024, usize::MAX);
     let (leg, stream) =
-        tokio::join!(Leg::accept(near, pair.server()), TlsConnector::from(pair.client()).connect(far(), other));
+        tokio::join!(Leg::accept(near, pair.server()), TlsConnector::from(pair.client()).connect(far_name(), other));
     let (mut leg, mut stream) = (leg.unwrap(), stream.unwrap());
     stream.write_all(b"good").await.unwrap();
     let (mut socket, mut connection) = stream.into_inner();
@@ -295,7 +306,7 @@ async fn a_leg_at_rest_holds_nothing() {
     let pair = Pair::new(&rustls::version::TLS13);
     let (near, other) = narrow(16 * 1024, usize::MAX);
     let (leg, stream) =
-        tokio::join!(Leg::accept(near, pair.server()), TlsConnector::from(pair.client()).connect(far(), other));
+        tokio::join!(Leg::accept(near, pair.server()), TlsConnector::from(pair.client()).connect(far_name(), other));
     let (mut leg, mut stream) = (leg.unwrap(), stream.unwrap());
     let bytes = numbered(200_000);
     let reading = async {
@@ -324,7 +335,7 @@ async fn a_slow_reader_is_waited_for_with_one_write_in_hand() {
     let pair = Pair::new(&rustls::version::TLS13);
     let (near, other) = narrow(4096, usize::MAX);
     let (leg, stream) =
-        tokio::join!(Leg::accept(near, pair.server()), TlsConnector::from(pair.client()).connect(far(), other));
+        tokio::join!(Leg::accept(near, pair.server()), TlsConnector::from(pair.client()).connect(far_name(), other));
     let (mut leg, mut stream) = (leg.unwrap(), stream.unwrap());
     assert_eq!(leg.session().unwrap().protocol_version(), Some(ProtocolVersion::TLSv1_3));
     let bytes = numbered(1_000_000);
@@ -341,4 +352,104 @@ async fn a_slow_reader_is_waited_for_with_one_write_in_hand() {
     let ((), read) = tokio::join!(writing, stream.read_to_end(&mut got));
     read.unwrap();
     assert!(got == bytes);
+}
+
+/// What happens to a byte on its way.
+#[derive(Debug, Clone, Copy)]
+enum Mishap {
+    Changed(u8),
+    Lost,
+    Doubled,
+}
+
+/// Passes everything on, but for one byte.
+async fn pass_on(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin, at: usize, mishap: Mishap) {
+    let (mut passed, mut bytes) = (0, Vec::with_capacity(4096));
+    while matches!(from.read_buf(&mut bytes).await, Ok(1..)) {
+        let place = at.checked_sub(passed).filter(|place| *place < bytes.len());
+        passed += bytes.len();
+        match (place, mishap) {
+            (None, _) => {}
+            (Some(place), Mishap::Changed(by)) => bytes[place] ^= by,
+            (Some(place), Mishap::Lost) => drop(bytes.remove(place)),
+            (Some(place), Mishap::Doubled) => bytes.insert(place, bytes[place]),
+        }
+        if to.write_all(&bytes).await.is_err() {
+            return;
+        }
+        bytes.clear();
+    }
+    // The other end may be gone.
+    drop(to.shutdown().await);
+}
+
+/// Lets a leg send as much as it is to get, whatever becomes of it.
+async fn talk_anyhow(leg: impl Future<Output = io::Result<Leg<DuplexStream>>>, bytes: &[u8], got: &RefCell<Vec<u8>>) {
+    let Ok(leg) = leg.await else { return };
+    let (mut read, mut write) = tokio::io::split(leg);
+    let writing = async {
+        drop(write.write_all(bytes).await);
+        drop(write.shutdown().await);
+    };
+    let reading = async {
+        let mut some = [0; 500];
+        while let Ok(count @ 1..) = read.read(&mut some).await {
+            got.borrow_mut().extend_from_slice(&some[..count]);
+        }
+    };
+    tokio::join!(writing, reading);
+}
+
+/// Whether somebody has something to do.
+#[derive(Debug, Default)]
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Runs it until it is over, or everybody in it waits for somebody else in it.
+fn run_until_stuck(future: impl Future<Output = ()>) {
+    let woken = Arc::new(Woken::default());
+    let (waker, mut future) = (Waker::from(Arc::clone(&woken)), pin!(future));
+    while future.as_mut().poll(&mut Context::from_waker(&waker)).is_pending() && woken.0.swap(false, Ordering::Relaxed)
+    {
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    #[test]
+    fn one_bad_byte_neither_breaks_a_leg_nor_passes_it(
+        version in 0..2_usize,
+        fragments in proptest::option::of(32..600_usize),
+        up in any::<bool>(),
+        // Half of it is the handshake; or nothing happens.
+        at in prop_oneof![9 => 0..4500_usize, 1 => Just(usize::MAX)],
+        mishap in prop_oneof![(1..=255_u8).prop_map(Mishap::Changed), Just(Mishap::Lost), Just(Mishap::Doubled)],
+    ) {
+        let mut pair = Pair::new(VERSIONS[version]);
+        pair.server.max_fragment_size = fragments;
+        pair.client.max_fragment_size = fragments;
+        let bytes = numbered(1500);
+        let ((client, near), (far, server)) = (duplex(2000), duplex(2000));
+        let ((near_read, near_write), (far_read, far_write)) = (tokio::io::split(near), tokio::io::split(far));
+        let (up_at, down_at) = if up { (at, usize::MAX) } else { (usize::MAX, at) };
+        let (to_client, to_server) = (RefCell::default(), RefCell::default());
+        // Both ends may wait for the rest of a record: where legs are used, time ends that.
+        run_until_stuck(async {
+            tokio::join!(
+                talk_anyhow(Leg::connect(client, pair.client(), far_name()), &bytes, &to_client),
+                talk_anyhow(Leg::accept(server, pair.server()), &bytes, &to_server),
+                pass_on(near_read, far_write, up_at, mishap),
+                pass_on(far_read, near_write, down_at, mishap),
+            );
+        });
+        let (to_client, to_server) = (to_client.take(), to_server.take());
+        prop_assert!(bytes.starts_with(&to_client) && bytes.starts_with(&to_server));
+        prop_assert!(at != usize::MAX || to_client == bytes && to_server == bytes, "all is well, and something is lost");
+    }
 }

@@ -12,13 +12,14 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use bytes::Bytes;
 use porthole_shared::leg::Leg;
+use porthole_shared::moments::first_after;
 use porthole_shared::token::{KeySet, SigningKey};
 use porthole_shared::tunnel::{JWKS_PATH, WebSocketKey};
 use rustls::ServerConfig;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep_until};
 
 use crate::frames::{self, Block, From};
 use crate::wire::{Wire, header, read_head};
@@ -185,17 +186,23 @@ async fn behave(mut wire: Wire, manner: Manner, ordinal: u64, one: &[u8]) -> Res
 }
 
 /// Pings, and reads what comes. Where in the interval a connection has its ping follows from its ordinal, so that pings
-/// are spread as they are in life.
+/// are spread as they are in life: over the moments that agents share.
 async fn idle(mut wire: Wire, interval: Duration, ordinal: u64) -> Result<()> {
-    let spread = f64::from(u32::try_from(ordinal % 4096)?) * 0.618_034;
-    let mut next = Box::pin(sleep(interval.mul_f64(spread.fract())));
+    let mut due = Instant::now() + interval.mul_f64(spread(ordinal));
+    let mut next = Box::pin(sleep_until(first_after(due, interval)));
     loop {
         tokio::select! {
             received = wire.receive(|_| ()) => if received.is_none() { return Ok(()) },
             () = &mut next => {
                 wire.send(&frames::ping()).await?;
-                next.as_mut().reset(tokio::time::Instant::now() + interval);
+                due += interval;
+                next.as_mut().reset(first_after(due, interval));
             }
         }
     }
+}
+
+/// A place between 0 and 1 for each ordinal, evenly.
+pub fn spread(ordinal: u64) -> f64 {
+    (f64::from(u32::try_from(ordinal % 4096).unwrap_or_default()) * 0.618_034).fract()
 }

@@ -9,7 +9,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use tokio::time::sleep;
 
 use super::{AGENT, EDGE, HAPROXY, TLS_FLOOR, WEBSOCKIFY, of};
-use crate::backend::Manner;
+use crate::backend::{Manner, spread};
 use crate::client::Client;
 use crate::compare::Results;
 use crate::contender::{Contender, Key, Rig};
@@ -17,14 +17,17 @@ use crate::frames::{Block, From, pong};
 use crate::usage;
 use crate::wire::Wire;
 
-/// How many sessions memory is counted over; a process each is counted over fewer.
-const SESSIONS: usize = 1000;
+/// How many sessions memory is counted over, which the system gives by 2 MiB; a process each is counted over fewer.
+const SESSIONS: usize = 4000;
 const PROCESSES: usize = 20;
 
 /// How many there are with pings, and how far apart the pings of one are. That is looked at for a whole interval, because
 /// an agent pings those together that were opened together.
 const WITH_PINGS: usize = 4000;
 const PING_INTERVAL: Duration = Duration::from_secs(30);
+
+/// How far the farthest client is: pongs do not come back together, as pings go out.
+const FAR: Duration = Duration::from_millis(100);
 
 /// How many are opened at once.
 const OPENERS: usize = 32;
@@ -116,8 +119,10 @@ async fn with_pings(rig: &Rig, contender: &Contender) -> Result<f64> {
     lane.be(&Manner::Idle { interval: Some(PING_INTERVAL) }, &Manner::Idle { interval: None });
     let wires = open(rig, &contender.clients[0], WITH_PINGS).await?;
     let answering = lane.start_on(async move {
-        let answering = wires.into_iter().map(|mut wire| async move {
+        let answering = (0..).zip(wires).map(|(ordinal, mut wire)| async move {
+            let far = FAR.mul_f64(spread(ordinal));
             while wire.receive(|_| ()).await.is_some() {
+                sleep(far).await;
                 wire.send(&pong()).await?;
             }
             anyhow::bail!("a session ended")
