@@ -26,7 +26,6 @@ mod socket;
 use std::cell::RefCell;
 use std::time::Duration;
 
-use porthole_shared::leg::Scratch;
 #[cfg(doc)]
 use porthole_shared::reason::Reason;
 
@@ -61,15 +60,9 @@ impl From<&sessions::Config> for Pings {
     }
 }
 
-/// What a thread's turns work on, lent to whichever session has it: nothing stays here between turns.
-#[derive(Debug, Default)]
-struct Buffers {
-    incoming: Scratch,
-    outgoing: Outgoing,
-}
-
 thread_local! {
-    static SCRATCH: RefCell<Buffers> = RefCell::default();
+    /// What a console said, lent to whichever session has its turn: nothing stays here between turns.
+    static OUTGOING: RefCell<Outgoing> = RefCell::default();
 }
 
 #[cfg(test)]

@@ -38,6 +38,10 @@ use tls::{Progress, Records, Tls, Wish};
 /// one (RFC 8446 section 4 would allow 16 MiB).
 const MAX_UNREAD: usize = 64 * 1024;
 
+/// So much is read of a handshake at once, and at least for a reader that has room for less: what it leaves waits here,
+/// for a peer that nobody may have admitted yet.
+const READ_AHEAD: usize = 4 * 1024;
+
 thread_local! {
     /// Legs of one thread take turns, so they can share: nothing stays here between turns.
     static RECORDS: RefCell<Records> = RefCell::default();
@@ -91,12 +95,6 @@ enum Outward {
     Broken,
 }
 
-impl From<TcpStream> for Leg {
-    fn from(stream: TcpStream) -> Self {
-        Self::plain(stream)
-    }
-}
-
 impl<S> Leg<S> {
     /// A connection without TLS.
     pub fn plain(io: S) -> Self {
@@ -116,22 +114,17 @@ impl<S> Leg<S> {
         }
     }
 
-    /// The socket. What was read of it or is still to be written to it is not there.
-    pub const fn io(&self) -> &S {
-        &self.io
-    }
-
     /// What was agreed on in the handshake, and with whom. `None` without TLS, or once it has failed.
-    pub fn session(&self) -> Option<&CommonState> {
+    pub fn tls(&self) -> Option<&CommonState> {
         match &self.protection {
             Protection::Tls(tls) => Some(tls.state()),
             Protection::None | Protection::Failed => None,
         }
     }
 
-    /// The peer sends nothing any more.
-    pub const fn has_ended(&self) -> bool {
-        matches!(self.inward, Inward::Closed | Inward::Lost)
+    /// The peer sends nothing any more, and all that it has sent was received.
+    pub fn has_ended(&self) -> bool {
+        self.early.is_empty() && matches!(self.inward, Inward::Closed | Inward::Lost)
     }
 
     /// The connection broke, in one direction or the other.
@@ -196,10 +189,11 @@ impl<S> Leg<S> {
         let Protection::Tls(tls) = &mut self.protection else { return };
         let mut plain = Vec::new();
         let progress = tls.advance(&mut self.unread, wish, &mut plain, records);
+        // Nothing, as a rule: whatever was whole has been used as it came.
         self.unread.advance(progress.used);
         self.early.extend_from_slice(&plain);
         if let Err(error) = self.note(progress) {
-            self.broken(&error);
+            tracing::debug!(%error, "a side of the session cannot be written to any more");
         }
     }
 
@@ -211,7 +205,7 @@ impl<S> Leg<S> {
         progress.error.map_or(Ok(()), |error| Err(self.failed(error)))
     }
 
-    /// Nothing is read any more, and what TLS has said so far (an alert) is the last that goes out.
+    /// Nothing is read any more, and what TLS has said so far (an alert, if it had one) is the last that goes out.
     fn failed(&mut self, error: impl Into<Box<dyn Error + Send + Sync>>) -> io::Error {
         self.protection = Protection::Failed;
         self.inward = Inward::Lost;
@@ -257,7 +251,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Leg<S> {
             if self.outward == Outward::Broken {
                 return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
             }
-            if self.session().is_some_and(|session| !session.is_handshaking()) {
+            if self.tls().is_some_and(|tls| !tls.is_handshaking()) {
                 return Poll::Ready(Ok(()));
             }
             if self.has_ended() {
@@ -265,7 +259,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Leg<S> {
                 return Poll::Ready(Err(io::Error::new(io::ErrorKind::UnexpectedEof, why)));
             }
             ready!(Scratch::lend(|scratch| {
-                self.read_socket(cx, scratch).map_ok(|_count| self.early.extend_from_slice(scratch.plaintext()))
+                self.read_socket(cx, scratch, READ_AHEAD)
+                    .map_ok(|_count| self.early.extend_from_slice(scratch.plaintext()))
             }))?;
         }
     }
@@ -277,7 +272,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Leg<S> {
             scratch.fill(&std::mem::take(&mut self.early));
             return Poll::Ready(scratch.plaintext().len());
         }
-        self.read_socket(cx, scratch).map(|received| {
+        self.read_socket(cx, scratch, WIRE_BYTES).map(|received| {
             received.unwrap_or_else(|error| {
                 tracing::debug!(%error, "a side of the session broke off");
                 0
@@ -285,9 +280,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Leg<S> {
         })
     }
 
-    fn read_socket(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> Poll<io::Result<usize>> {
+    /// Reads so many bytes at `most`.
+    fn read_socket(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch, most: usize) -> Poll<io::Result<usize>> {
         scratch.clear();
-        let mut into = ReadBuf::new(scratch.wire_mut(self.unread.len()));
+        let mut into = ReadBuf::new(scratch.wire_mut(self.unread.len(), most));
         let read = ready!(Pin::new(&mut self.io).poll_read(cx, &mut into));
         let count = into.filled().len();
         if let Err(error) = read {

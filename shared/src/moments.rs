@@ -17,7 +17,7 @@ const APART: Duration = Duration::from_millis(250);
 const OF_AN_INTERVAL: u32 = 100;
 
 /// The first such moment that is not before `at`, for a session with this interval between two pings.
-pub fn first_after(at: Instant, interval: Duration) -> Instant {
+pub fn at_or_after(at: Instant, interval: Duration) -> Instant {
     let wall = clock::since_epoch() + at.saturating_duration_since(Instant::now());
     at + until(wall, APART.min(interval / OF_AN_INTERVAL))
 }
@@ -47,7 +47,7 @@ mod tests {
     fn sessions_wake_together_and_hardly_later_than_they_would() {
         let (interval, now) = (Duration::from_secs(30), Instant::now());
         let mut moments: Vec<Instant> =
-            (0..1000).map(|each| first_after(now + Duration::from_millis(each), interval)).collect();
+            (0..1000).map(|each| at_or_after(now + Duration::from_millis(each), interval)).collect();
         for (each, moment) in (0..1000).zip(&moments) {
             let waited = moment.duration_since(now + Duration::from_millis(each));
             assert!(waited <= APART + Duration::from_millis(50), "{waited:?}");
@@ -55,7 +55,7 @@ mod tests {
         // The two clocks are read one after the other.
         moments.dedup_by(|next, moment| next.duration_since(*moment) < Duration::from_millis(50));
         assert!(moments.len() <= 6, "{moments:?}");
-        let short = first_after(now, Duration::from_millis(100)).duration_since(now);
+        let short = at_or_after(now, Duration::from_millis(100)).duration_since(now);
         assert!(short <= Duration::from_millis(1) + Duration::from_millis(50), "{short:?}");
     }
 }

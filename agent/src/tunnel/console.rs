@@ -231,7 +231,7 @@ async fn carry(
                 let inbound = Inbound::new(connection.console().kind, connection.rights().read_only);
                 let socket = Socket::new(leg, received, None);
                 let carrying = Relay::new(socket, console, inbound, connection.meter(), pings);
-                Box::pin(relay(carrying, connection)).await;
+                Box::pin(relay(Box::new(carrying), Box::new(connection))).await;
             }
             Opened::Serial(attachment) => {
                 let protocol = match subprotocol {
@@ -250,19 +250,13 @@ async fn carry(
     }
 }
 
-/// A console's own bytes.
-#[expect(
-    clippy::manual_async_fn,
-    reason = "it would hold each of its arguments twice for as long as the session lasts"
-)]
-fn relay(mut relay: Relay<TcpStream, ConsoleStream>, connection: Connection) -> impl Future<Output = ()> {
-    async move {
-        let reason = relay.run(connection.ended()).await;
-        // The record is closed first: how long the client takes to say goodbye is its own affair. Boxed, because a
-        // session need not have room for its end while it lasts.
-        let reason = Box::pin(connection.conclude(reason)).await;
-        Box::pin(relay.close(reason)).await;
-    }
+/// A console's own bytes. Boxed, because an `async fn` holds each of its arguments twice; and its end, because a session
+/// need not have room for that while it lasts.
+async fn relay(mut relay: Box<Relay<TcpStream, ConsoleStream>>, connection: Box<Connection>) {
+    let reason = relay.run(connection.ended()).await;
+    // The record is closed first: how long the client takes to say goodbye is its own affair.
+    let reason = Box::pin(connection.conclude(reason)).await;
+    Box::pin(relay.close(reason)).await;
 }
 
 /// The edge's connection itself, and what came behind the request.

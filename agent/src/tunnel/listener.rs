@@ -90,7 +90,7 @@ async fn serve(server: Arc<Server>, stream: TcpStream, from: SocketAddr, place: 
     let hard = server.shutdown.hard.clone();
     let serving = async {
         let Some(mut leg) = handshake(&server, stream, from).await else { return };
-        let presented = leg.session().and_then(|session| session.peer_certificates()?.first().cloned());
+        let presented = leg.tls().and_then(|tls| tls.peer_certificates()?.first().cloned());
         let certificate = presented.into_iter().collect();
         let link = Arc::new(Link { server: Arc::clone(&server), from, certificate, _place: place });
         match link.edge() {

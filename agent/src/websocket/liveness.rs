@@ -81,14 +81,14 @@ impl Liveness {
         self.deadlines().any(|deadline| deadline <= now)
     }
 
-    /// When to look again. That is at least once an interval, so what changes in between need not move it.
+    /// When to look again, at the latest. That is once an interval, so what changes in between need not move it.
     pub(crate) fn next_look(&self) -> Instant {
         self.deadlines().fold(self.ping_at, Instant::min)
     }
 
     /// When to wake for that: together with others.
     pub(crate) fn next_moment(&self) -> Instant {
-        moments::first_after(self.next_look(), self.pings.interval)
+        moments::at_or_after(self.next_look(), self.pings.interval)
     }
 
     fn deadlines(&self) -> impl Iterator<Item = Instant> {

@@ -30,7 +30,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use super::frames::Event;
 use super::liveness::Liveness;
 use super::socket::{Goodbye, Outgoing, Socket, join};
-use super::{Inbound, Pings, SCRATCH};
+use super::{Inbound, OUTGOING, Pings};
 use crate::sessions::{Activity, Counters};
 
 /// How often one turn looks for more after it moved little. A little nearly always was all there was.
@@ -130,18 +130,8 @@ where
     /// Moves what can be moved now. True: there may be more; false: whoever has more will wake this task.
     fn turn(&mut self, cx: &mut Context<'_>) -> Result<bool, Reason> {
         let now = Instant::now();
-        let more = SCRATCH.with_borrow_mut(|scratch| {
-            for _ in 0..ROUNDS {
-                let up = self.up(cx, &mut scratch.incoming, now)?;
-                let down = self.down(cx, &mut scratch.outgoing, now)?;
-                match (up, down) {
-                    (Step::Nothing, Step::Nothing) => return Ok(false),
-                    (Step::Much, _) | (_, Step::Much) => return Ok(true),
-                    (Step::Little | Step::Nothing, Step::Little | Step::Nothing) => {}
-                }
-            }
-            Ok(true)
-        })?;
+        let more =
+            Scratch::lend(|incoming| OUTGOING.with_borrow_mut(|outgoing| self.rounds(cx, incoming, outgoing, now)))?;
         // Last, so that nobody is blamed for what has just arrived.
         while self.look.as_mut().poll(cx).is_ready() {
             let now = Instant::now();
@@ -152,6 +142,24 @@ where
             self.look.as_mut().reset(self.liveness.next_moment());
         }
         Ok(more || (self.ping && !self.liveness.is_blocked()))
+    }
+
+    /// Looks both ways until both have nothing, or one has much. True: there may be more.
+    fn rounds(
+        &mut self,
+        cx: &mut Context<'_>,
+        incoming: &mut Scratch,
+        outgoing: &mut Outgoing,
+        now: Instant,
+    ) -> Result<bool, Reason> {
+        for _ in 0..ROUNDS {
+            match (self.up(cx, incoming, now)?, self.down(cx, outgoing, now)?) {
+                (Step::Nothing, Step::Nothing) => return Ok(false),
+                (Step::Much, _) | (_, Step::Much) => return Ok(true),
+                (Step::Little | Step::Nothing, Step::Little | Step::Nothing) => {}
+            }
+        }
+        Ok(true)
     }
 
     /// From the client to the console.

@@ -22,8 +22,8 @@ use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
+use super::MAX_CHUNK;
 use super::frames::{Event, Frames};
-use super::{MAX_CHUNK, SCRATCH};
 
 /// How long a goodbye may take: sending what is still under way, the close frame, the client's answer.
 const GOODBYE: Duration = Duration::from_secs(3);
@@ -95,7 +95,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     }
 
     /// Whether nothing comes any more. To be asked once what was received is used up.
-    pub(super) const fn has_ended(&self) -> bool {
+    pub(super) fn has_ended(&self) -> bool {
         self.leg.has_ended()
     }
 
@@ -183,9 +183,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         poll_fn(|cx| self.leg.poll_flush(cx)).await;
         // Closing a TCP connection with bytes unread resets it, and a reset may overtake the close frame.
         poll_fn(|cx| {
-            SCRATCH.with_borrow_mut(|scratch| {
+            Scratch::lend(|scratch| {
                 while !self.leg.has_ended() {
-                    let _rest = ready!(self.leg.poll_receive(cx, &mut scratch.incoming));
+                    let _rest = ready!(self.leg.poll_receive(cx, scratch));
                 }
                 Poll::Ready(())
             })
@@ -195,11 +195,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     }
 
     fn poll_answered(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
-        SCRATCH.with_borrow_mut(|scratch| {
-            ready!(self.poll_receive(cx, &mut scratch.incoming));
+        Scratch::lend(|scratch| {
+            ready!(self.poll_receive(cx, scratch));
             let mut at = 0;
             loop {
-                match self.next(scratch.incoming.plaintext_mut(), &mut at) {
+                match self.next(scratch.plaintext_mut(), &mut at) {
                     Ok(Some(Event::Close(_))) | Err(_) => return Poll::Ready(true),
                     Ok(Some(_)) => {}
                     Ok(None) => return Poll::Ready(self.has_ended()),

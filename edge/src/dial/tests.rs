@@ -173,7 +173,7 @@ async fn tls_sessions_are_resumed_and_changed_files_are_read() {
     let kind = async |dialer: &Dialer| {
         dialer.jwks(&agent.node).await.unwrap();
         let stream = dialer.connect(&agent.node).await.unwrap();
-        stream.session().unwrap().handshake_kind().unwrap()
+        stream.tls().unwrap().handshake_kind().unwrap()
     };
     assert_eq!(kind(&dialer).await, rustls::HandshakeKind::Resumed);
 
@@ -181,7 +181,7 @@ async fn tls_sessions_are_resumed_and_changed_files_are_read() {
     pki.issue("edge", &Role::Edge("e2".parse().unwrap()));
     dialer.reload().unwrap();
     let stream = dialer.connect(&agent.node).await.unwrap();
-    assert_eq!(stream.session().unwrap().handshake_kind(), Some(rustls::HandshakeKind::Full));
+    assert_eq!(stream.tls().unwrap().handshake_kind(), Some(rustls::HandshakeKind::Full));
 
     // A broken one is not taken.
     fs::write(pki.dir.path().join("edge.pem"), "rubbish").unwrap();

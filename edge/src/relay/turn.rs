@@ -223,13 +223,15 @@ impl Flow {
             return Step::Some;
         }
         if from.has_ended() {
+            // It may have ended before it came here.
+            if to.is_open() {
+                to.finish();
+                return Step::Some;
+            }
             return Step::Nothing;
         }
         let Poll::Ready(count) = from.poll_receive(cx, scratch) else { return Step::Nothing };
         self.pass(to, cx, scratch.plaintext());
-        if from.has_ended() {
-            to.finish();
-        }
         // Pending or not: the next step looks.
         let _sent = to.poll_flush(cx);
         if count >= WIRE_BYTES { Step::Full } else { Step::Some }

@@ -55,7 +55,7 @@ pub async fn serve(tcp: TcpStream, peer: SocketAddr, site: Arc<Site>, place: Pla
     match handshake {
         Ok(Ok(leg)) => {
             site.instruments.shaken(began.elapsed());
-            let version = match leg.session().and_then(CommonState::protocol_version) {
+            let version = match leg.tls().and_then(CommonState::protocol_version) {
                 Some(ProtocolVersion::TLSv1_2) => Some(ClientTls::V12),
                 _ => Some(ClientTls::V13),
             };

@@ -133,7 +133,7 @@ async fn begin(upgrade: OnUpgrade, opened: Opened, client: Arc<Client>, site: Ar
         Ok(Ok(parts)) => {
             let relay = Relay::between(parts.io.into_inner(), parts.read_buf, agent.leg, agent.early);
             // In a task of its own: this one is as large as what it was until now.
-            site.tasks.spawn(carry(relay, session, client, Arc::clone(&site)));
+            site.tasks.spawn(carry(Box::new(relay), session, client, Arc::clone(&site)));
         }
         Ok(Err(_)) => tracing::error!(client = %address, "the connection is of another type than it was made of"),
         Err(error) => tracing::info!(client = %address, %node, %kind, token = %token_id, %error,
@@ -141,18 +141,12 @@ async fn begin(upgrade: OnUpgrade, opened: Opened, client: Arc<Client>, site: Ar
     }
 }
 
-/// Copies.
-#[expect(
-    clippy::manual_async_fn,
-    reason = "it would hold each of its arguments twice for as long as the session lasts"
-)]
-fn carry(mut relay: Relay, session: About, client: Arc<Client>, site: Arc<Site>) -> impl Future<Output = ()> {
-    async move {
-        let (address, About { node, kind, token_id, .. }) = (client.facts.address, &session);
-        tracing::info!(client = %address, %node, %kind, token = %token_id, "session begins");
-        let summary = relay.run(&site.counters, &site.shutdown.hard).await;
-        tracing::info!(client = %address, %node, %kind, token = %token_id, to_agent = summary.to_agent,
-            to_client = summary.to_client, end = ?summary.end, "session ends");
-        site.instruments.ended(summary.end);
-    }
+/// Copies. The relay is boxed, because an `async fn` holds each of its arguments twice.
+async fn carry(mut relay: Box<Relay>, session: About, client: Arc<Client>, site: Arc<Site>) {
+    let (address, About { node, kind, token_id, .. }) = (client.facts.address, &session);
+    tracing::info!(client = %address, %node, %kind, token = %token_id, "session begins");
+    let summary = relay.run(&site.counters, &site.shutdown.hard).await;
+    tracing::info!(client = %address, %node, %kind, token = %token_id, to_agent = summary.to_agent,
+        to_client = summary.to_client, end = ?summary.end, "session ends");
+    site.instruments.ended(summary.end);
 }

@@ -48,9 +48,9 @@ impl Scratch {
         self.direct = 0;
     }
 
-    /// To read a socket into, behind so many bytes that came before.
-    pub(super) fn wire_mut(&mut self, before: usize) -> &mut [u8] {
-        self.wire.get_mut(before..before + WIRE_BYTES).unwrap_or_default()
+    /// To read a socket into, behind so many bytes that came before, and so many at most.
+    pub(super) fn wire_mut(&mut self, before: usize, most: usize) -> &mut [u8] {
+        self.wire.get_mut(before..before + most.min(WIRE_BYTES)).unwrap_or_default()
     }
 
     /// The first `count` bytes of the wire are plaintext.

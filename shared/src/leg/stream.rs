@@ -1,4 +1,7 @@
 //! A leg as a stream, for HTTP: what a reader has no room for and what the socket does not take waits in the leg.
+//!
+//! A peer's FIN without `close_notify` is an end here as it is for sessions, which have ends of their own: what HTTP reads
+//! over it has a length, or is JSON. Writes are not vectored: they would be copied into records anyway.
 
 use std::io;
 use std::pin::Pin;
@@ -7,7 +10,7 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf as _, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::{Inward, Leg, Outward, Scratch, WIRE_BYTES};
+use super::{Inward, Leg, Outward, READ_AHEAD, Scratch, WIRE_BYTES};
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Leg<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
@@ -26,8 +29,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Leg<S> {
                 Inward::Closed => return Poll::Ready(Ok(())),
                 Inward::Lost => return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
             }
+            let most = into.remaining().max(READ_AHEAD);
             let received = Scratch::lend(|scratch| {
-                leg.read_socket(cx, scratch).map_ok(|_count| {
+                leg.read_socket(cx, scratch, most).map_ok(|_count| {
                     let mut plaintext = scratch.plaintext();
                     let count = plaintext.len().min(into.remaining());
                     into.put_slice(plaintext.get(..count).unwrap_or_default());

@@ -66,7 +66,8 @@ impl Tls {
     }
 
     /// Works through `wire` until it needs more, or has sent what was wished for: plaintext goes behind `plain`, what is
-    /// to be sent behind `records`. A wish is only granted after the handshake.
+    /// to be sent behind `records`. A wish is only granted after the handshake (or
+    /// sooner for servers that are set to send half-RTT data; none is here).
     pub(super) fn advance(
         &mut self,
         wire: &mut [u8],

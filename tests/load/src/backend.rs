@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use bytes::Bytes;
 use porthole_shared::leg::Leg;
-use porthole_shared::moments::first_after;
+use porthole_shared::moments::at_or_after;
 use porthole_shared::token::{KeySet, SigningKey};
 use porthole_shared::tunnel::{JWKS_PATH, WebSocketKey};
 use rustls::ServerConfig;
@@ -189,14 +189,14 @@ async fn behave(mut wire: Wire, manner: Manner, ordinal: u64, one: &[u8]) -> Res
 /// are spread as they are in life: over the moments that agents share.
 async fn idle(mut wire: Wire, interval: Duration, ordinal: u64) -> Result<()> {
     let mut due = Instant::now() + interval.mul_f64(spread(ordinal));
-    let mut next = Box::pin(sleep_until(first_after(due, interval)));
+    let mut next = Box::pin(sleep_until(at_or_after(due, interval)));
     loop {
         tokio::select! {
             received = wire.receive(|_| ()) => if received.is_none() { return Ok(()) },
             () = &mut next => {
                 wire.send(&frames::ping()).await?;
                 due += interval;
-                next.as_mut().reset(first_after(due, interval));
+                next.as_mut().reset(at_or_after(due, interval));
             }
         }
     }

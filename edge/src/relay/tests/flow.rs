@@ -105,6 +105,24 @@ async fn early_bytes_go_first_and_then_what_tls_held() {
 }
 
 #[tokio::test]
+async fn an_end_that_came_with_the_handshake_is_passed_on() {
+    let tls = Tls::new();
+    let (mut client, mut client_leg) = tls.client_side(tcp().await).await;
+    let (mut agent_leg, mut agent) = tls.agent_side(tcp().await).await;
+    // All of it is there before anybody looks.
+    client.write_all(b"early, held").await.unwrap();
+    client.shutdown().await.unwrap();
+    agent.write_all(b"hello, and goodbye").await.unwrap();
+    agent.shutdown().await.unwrap();
+    let early = (read_some(&mut client_leg, 7).await.into(), read_some(&mut agent_leg, 5).await.into());
+    let session = Session::start(client, client_leg, agent, agent_leg, early);
+    let (mut client, mut agent) = (session.client, session.agent);
+    assert_eq!(read_to_end(&mut agent).await, b"early, held");
+    assert_eq!(read_to_end(&mut client).await, b"hello, and goodbye");
+    session.running.await.unwrap();
+}
+
+#[tokio::test]
 async fn early_bytes_may_be_many() {
     let tls = Tls::new();
     let (client, client_leg) = tls.client_side(tcp().await).await;
