@@ -34,9 +34,9 @@ mod tls;
 pub use scratch::{Scratch, WIRE_BYTES};
 use tls::{Progress, Records, Tls, Wish};
 
-/// The most that may wait here to become a record, or a handshake message over several records: what rustls allows for
-/// one (RFC 8446 section 4 would allow 16 MiB).
-const MAX_UNREAD: usize = 64 * 1024;
+/// The most that may wait here to become a record, or a handshake message over several records: the 64 KiB that rustls
+/// allows for one (RFC 8446 section 4 would allow 16 MiB), and what records of a usual size add to it.
+const MAX_UNREAD: usize = 68 * 1024;
 
 /// So much is read of a handshake at once, and at least for a reader that has room for less: what it leaves waits here,
 /// for a peer that nobody may have admitted yet.

@@ -87,6 +87,8 @@ where
     let failures = Occasionally::default();
     loop {
         let accepted = tokio::select! {
+            // First: once it is known that this stops, nobody new is let in.
+            biased;
             () = stop.cancelled() => return,
             accepted = listener.accept() => accepted,
         };

@@ -25,7 +25,7 @@ pub struct Scratch {
 }
 
 impl Default for Scratch {
-    /// With its 224 KiB, of which a connection that is not odd touches 160.
+    /// With its 228 KiB, of which a connection that is not odd touches 160.
     fn default() -> Self {
         Self {
             wire: vec![0; MAX_UNREAD + WIRE_BYTES].into_boxed_slice(),

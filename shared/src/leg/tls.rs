@@ -66,8 +66,8 @@ impl Tls {
     }
 
     /// Works through `wire` until it needs more, or has sent what was wished for: plaintext goes behind `plain`, what is
-    /// to be sent behind `records`. A wish is only granted after the handshake (or
-    /// sooner for servers that are set to send half-RTT data; none is here).
+    /// to be sent behind `records`. A wish is only granted after the handshake: no server here is set to send half-RTT
+    /// data.
     pub(super) fn advance(
         &mut self,
         wire: &mut [u8],
