@@ -247,17 +247,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Leg<S> {
 
     fn poll_shaken(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
-            ready!(self.poll_flush(cx));
+            let flushed = self.poll_flush(cx);
             if self.outward == Outward::Broken {
                 return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
             }
             if self.tls().is_some_and(|tls| !tls.is_handshaking()) {
-                return Poll::Ready(Ok(()));
+                return flushed.map(Ok);
             }
             if self.has_ended() {
                 let why = "the peer left in the middle of the TLS handshake";
                 return Poll::Ready(Err(io::Error::new(io::ErrorKind::UnexpectedEof, why)));
             }
+            // Also while the peer takes nothing: it may itself be waiting for that.
             ready!(Scratch::lend(|scratch| {
                 self.read_socket(cx, scratch, READ_AHEAD)
                     .map_ok(|_count| self.early.extend_from_slice(scratch.plaintext()))

@@ -82,7 +82,7 @@ impl Liveness {
     }
 
     /// When to look again, at the latest. That is once an interval, so what changes in between need not move it.
-    pub(crate) fn next_look(&self) -> Instant {
+    fn next_look(&self) -> Instant {
         self.deadlines().fold(self.ping_at, Instant::min)
     }
 
